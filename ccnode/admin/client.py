@@ -1,0 +1,206 @@
+"""The caller's side of the admin socket, and ``ccnode rpc``.
+
+A process of its own that must start quickly: it imports neither gevent nor anything of the node. The socket is
+``admin.sock`` in the network's data directory. Where that path is too long for a unix socket, the file
+``admin.sock.path`` beside it holds the path of the real one.
+
+``ccnode rpc`` prints as ``bitcoin-cli`` does: a string bare, ``null`` as nothing, all else as indented JSON; errors go
+to stderr with their number. Its words are sent as they are, marked as words, and the node reads each by the declared
+type of the argument. So nothing here has to know the commands.
+"""
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ccnode.errors import CcnodeError, RpcError
+
+SOCKET_NAME: Final = "admin.sock"
+POINTER_NAME: Final = "admin.sock.path"
+
+CONNECT_SECONDS: Final = 5.0
+_CHUNK: Final = 1 << 16
+
+
+class NotRunning(CcnodeError):
+    """No node answers on the admin socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """``ccnode rpc``'s arguments taken apart. ``config_args`` select the network and its data directory."""
+
+    socket: Path | None
+    named: bool
+    timeout: float | None
+    config_args: tuple[str, ...]
+    method: str
+    words: tuple[str, ...]
+
+
+def find_socket(chain_datadir: Path) -> Path:
+    """The socket of the node whose network's data directory this is."""
+    try:
+        return Path((chain_datadir / POINTER_NAME).read_text(encoding="utf-8").strip())
+    except FileNotFoundError:
+        return chain_datadir / SOCKET_NAME
+
+
+def call(
+    path: Path,
+    method: str,
+    params: Sequence[object] | Mapping[str, object] = (),
+    *,
+    timeout: float | None = None,
+    words: bool = False,
+) -> object:
+    """Run one command on the node that listens on ``path`` and return its result.
+
+    ``timeout``: seconds to wait for each piece of the answer; None waits for ever. ``words``: the parameters are
+    words of a command line. Raises `RpcError` for a command refused, `NotRunning` if nobody answers.
+    """
+    request: dict[str, object] = {"jsonrpc": "2.0", "id": 1, "method": method}
+    request["params"] = dict(params) if isinstance(params, Mapping) else list(params)
+    if words:
+        request["words"] = True
+    with _connect(path) as connection:
+        connection.settimeout(timeout)
+        try:
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            line = _read_line(connection)
+        except TimeoutError:
+            raise NotRunning(f"the node did not answer within {timeout:g} s") from None
+        except OSError as error:
+            raise NotRunning(f"the node on {path} went away: {error.strerror}") from error
+    if not line:
+        raise NotRunning(f"the node on {path} closed the connection without an answer")
+    reply = json.loads(line)
+    if "error" in reply and reply["error"] is not None:
+        raise RpcError(reply["error"]["code"], reply["error"]["message"])
+    return reply["result"]
+
+
+def _connect(path: Path) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(CONNECT_SECONDS)
+    try:
+        connection.connect(str(path))
+    except OSError as error:
+        connection.close()
+        if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+            text = f"no node is running on {path.parent}: start it with  ccnode -c FILE  (or --chain=NAME)"
+        else:
+            text = f"cannot reach the node on {path}: {error.strerror or error}"
+        raise NotRunning(text) from error
+    return connection
+
+
+def _read_line(connection: socket.socket) -> bytes:
+    """One answer without its newline; empty if the node hung up before its end."""
+    parts = []
+    while True:
+        data = connection.recv(_CHUNK)
+        parts.append(data)
+        if data.endswith(b"\n"):
+            return b"".join(parts)
+        if not data:
+            return b""
+
+
+def parse_command_line(argv: Sequence[str]) -> CommandLine:
+    """Take apart what follows ``ccnode rpc``. Raises `CcnodeError` for a missing command.
+
+    Options end at the command's name: ``--socket=PATH``, ``--named``, ``--timeout=SECONDS``, and any option of the
+    node's own, of which those that select the network matter (``-c FILE``, ``--chain=NAME``, ``--datadir=DIR``).
+    """
+    path: Path | None = None
+    named = False
+    timeout: float | None = None
+    config_args: list[str] = []
+    words = list(argv)
+    while words and words[0].startswith("-"):
+        word = words.pop(0)
+        key, _, value = word.lstrip("-").partition("=")
+        if key == "socket":
+            path = Path(value).expanduser()
+        elif key == "named":
+            named = True
+        elif key == "timeout":
+            timeout = _seconds(value)
+        elif word == "-c" and words:
+            config_args += [word, words.pop(0)]
+        else:
+            config_args.append(word)
+    if not words:
+        raise CcnodeError("which command? Try:  ccnode rpc help")
+    return CommandLine(path, named, timeout, tuple(config_args), words[0], tuple(words[1:]))
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return float(text) or None
+    except ValueError:
+        raise CcnodeError(f"--timeout wants a number of seconds, not '{text}'") from None
+
+
+def parse_params(words: Sequence[str], *, named: bool) -> list[str] | dict[str, object]:
+    """The parameters of a request. ``named``: ``key=value`` words name theirs, the others are positional."""
+    if not named:
+        return list(words)
+    params: dict[str, object] = {}
+    positional = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            positional.append(word)
+        elif key in params:
+            raise CcnodeError(f"the parameter {key} is given twice")
+        else:
+            params[key] = value
+    return {**params, "args": positional} if positional else params
+
+
+def format_result(result: object) -> str:
+    """A result as ``bitcoin-cli`` prints it; empty for null."""
+    if result is None:
+        return ""
+    if isinstance(result, str):
+        return result
+    return json.dumps(result, indent=2, ensure_ascii=False)
+
+
+def run_rpc(argv: Sequence[str], chain_datadir: Callable[[Sequence[str]], Path]) -> int:
+    """``ccnode rpc ARGV``: one command, its result on stdout. Returns the exit status, 0 or 1.
+
+    ``chain_datadir`` finds the network's data directory from the node's options among ``argv``.
+    """
+    try:
+        line = parse_command_line(argv)
+        path = line.socket or find_socket(chain_datadir(line.config_args))
+        params = parse_params(line.words, named=line.named)
+        shown = format_result(call(path, line.method, params, timeout=line.timeout, words=True))
+    except RpcError as error:
+        print(f"error code: {error.code}\nerror message:\n{error}", file=sys.stderr)
+        return 1
+    except CcnodeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 1
+    return _print(shown)
+
+
+def _print(text: str) -> int:
+    try:
+        if text:
+            print(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # ``ccnode rpc ... | head``: nobody wants the rest, nor an error about it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0

@@ -1,0 +1,250 @@
+"""The admin socket: JSON-RPC, one request or answer per line, on a unix socket in the data directory.
+
+Who may connect: the file is 0600 from before the socket listens, and on Linux each connection's credentials
+(SO_PEERCRED) must be those of our own user or of root. That is all the protection there is: whoever may connect may
+stop the node.
+
+Several clients at once, each with its greenlet; one client's requests are answered in their order. A client costs the
+node little whatever it does: its lines are bounded, an unread answer closes the connection, an idle one is closed too.
+
+A node that was killed leaves its socket file behind. Nobody listens there, so connecting is refused: then the file is
+replaced. If somebody answers, another node runs, and starting fails.
+"""
+
+import errno
+import json
+import logging
+import os
+import socket as system_socket
+import stat
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import gevent
+from gevent import socket
+
+from ccnode.admin import rpc_errors
+from ccnode.errors import ExitStatus, StartupError
+from ccnode.network.hub import DeadlineExceeded, breathe, deadline, spawn
+
+log = logging.getLogger("ccnode.rpc")
+
+Answer = Callable[[bytes], Iterator[str]]
+"""From a request line to the pieces of its answer."""
+
+MAX_LINE: Final = 1 << 20
+"""Bytes of a request line."""
+MAX_CLIENTS: Final = 64
+IDLE_SECONDS: Final = 3600.0
+"""A client that sends nothing for so long is disconnected."""
+SEND_SECONDS: Final = 10.0
+"""How long a client may leave an answer unread."""
+CLOSE_SECONDS: Final = 2.0
+"""How long closing waits for answers under way (``stop`` is answered while the node already stops)."""
+
+_BACKLOG: Final = 16
+_CHUNK: Final = 1 << 16
+_ACCEPT_PAUSE_SECONDS: Final = 1.0
+
+
+class AdminServer:
+    """Listens on ``path`` and answers each line with ``answer(line)``."""
+
+    def __init__(
+        self,
+        path: Path,
+        answer: Answer,
+        *,
+        max_line: int = MAX_LINE,
+        max_clients: int = MAX_CLIENTS,
+        idle_seconds: float = IDLE_SECONDS,
+        send_seconds: float = SEND_SECONDS,
+    ) -> None:
+        self.path = path
+        self._answer = answer
+        self._max_line = max_line
+        self._max_clients = max_clients
+        self._idle_seconds = idle_seconds
+        self._send_seconds = send_seconds
+        self._listener: socket.socket | None = None
+        self._clients: dict[gevent.Greenlet, socket.socket] = {}
+        self._inode: int | None = None
+
+    def start(self) -> None:
+        """Bind and serve. Raises `StartupError` if another node answers there or the path cannot be used."""
+        _clear_stale(self.path)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listener.bind(str(self.path))
+            # Connecting is refused until listen(), so nobody slips in before the mode is right.
+            self.path.chmod(0o600)
+            self._inode = self.path.stat().st_ino
+            listener.listen(_BACKLOG)
+        except OSError as error:
+            listener.close()
+            raise StartupError(
+                f"cannot open the admin socket {self.path}: {error.strerror}", ExitStatus.DATADIR
+            ) from error
+        self._listener = listener
+        spawn("admin-accept", self._accept_loop, listener)
+
+    def close(self) -> None:
+        """Stop listening, let answers under way finish for a moment, end every client, remove the file."""
+        listener, self._listener = self._listener, None
+        if listener is None:
+            return
+        listener.close()
+        self._remove_file()
+        tasks = [task for task in self._clients if task is not gevent.getcurrent()]
+        for task in tasks:
+            _shutdown(self._clients[task])
+        gevent.joinall(tasks, timeout=CLOSE_SECONDS)
+        gevent.killall(tasks, timeout=CLOSE_SECONDS)
+
+    def _remove_file(self) -> None:
+        """Unlink the socket file unless somebody has put another in its place."""
+        try:
+            if self.path.stat().st_ino == self._inode:
+                self.path.unlink()
+        except FileNotFoundError:
+            pass
+
+    def _accept_loop(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError as error:
+                if self._listener is not listener:
+                    return
+                # Out of descriptors or memory, or the client has gone: none of it ends the listening.
+                log.warning("admin socket: accept: %s", error.strerror)
+                gevent.sleep(_ACCEPT_PAUSE_SECONDS)
+                continue
+            refusal = self._refusal(connection)
+            if refusal:
+                _refuse(connection, refusal)
+            else:
+                task = spawn("admin-client", self._serve, connection)
+                self._clients[task] = connection
+                task.link(self._client_ended)
+
+    def _refusal(self, connection: socket.socket) -> str:
+        """Why this client is not served; empty if it is."""
+        uid = peer_uid(connection)
+        if uid is not None and uid not in (0, os.geteuid()):
+            log.warning("admin socket: user %d was refused", uid)
+            return "not your node"
+        if len(self._clients) >= self._max_clients:
+            return f"too many admin clients ({self._max_clients})"
+        return ""
+
+    def _client_ended(self, task: gevent.Greenlet) -> None:
+        # A link, not a `finally` in the task: a task killed before it ran would not get there.
+        self._clients.pop(task).close()
+
+    def _serve(self, connection: socket.socket) -> None:
+        """One client, from its first line to its end."""
+        try:
+            for line in self._lines(connection):
+                self._send(connection, line)
+        except DeadlineExceeded:
+            log.debug("admin client: idle or not reading, closed")
+        except OSError as error:
+            log.debug("admin client: %s", error.strerror)
+
+    def _lines(self, connection: socket.socket) -> Iterator[bytes]:
+        """Lines as they come, without the newline. Ends with the client, or at a line over the limit."""
+        buffer = bytearray()
+        searched = 0
+        while True:
+            end = buffer.find(b"\n", searched, self._max_line + 1)
+            if end >= 0:
+                line = bytes(buffer[:end])
+                del buffer[: end + 1]
+                searched = 0
+                if line.strip():
+                    yield line
+                continue
+            if len(buffer) > self._max_line:
+                self._send_all(connection, _refusal(f"a request line is over {self._max_line} bytes"))
+                return
+            searched = len(buffer)
+            with deadline(self._idle_seconds):
+                data = connection.recv(_CHUNK)
+            if not data:
+                return  # an unfinished line is not a request
+            buffer += data
+
+    def _send(self, connection: socket.socket, line: bytes) -> None:
+        """Answer one line. Pieces are gathered to a decent size; others run in between."""
+        gathered: list[str] = []
+        size = total = 0
+        for piece in self._answer(line):
+            gathered.append(piece)
+            size += len(piece)
+            total += len(piece)
+            if size >= _CHUNK:
+                self._send_all(connection, "".join(gathered).encode())
+                gathered, size = [], 0
+            breathe()
+        if total:
+            self._send_all(connection, "".join([*gathered, "\n"]).encode())
+
+    def _send_all(self, connection: socket.socket, data: bytes) -> None:
+        # After a deadline an unknown part was sent: the connection is of no more use and `_serve` ends it.
+        with deadline(self._send_seconds):
+            connection.sendall(data)
+
+
+def peer_uid(connection: socket.socket) -> int | None:
+    """The user at the other end; None where the system cannot tell (then the file's mode is the protection)."""
+    option = getattr(system_socket, "SO_PEERCRED", None)
+    if option is None:
+        return None
+    layout = struct.Struct("3i")  # pid, uid, gid
+    uid: int = layout.unpack(connection.getsockopt(socket.SOL_SOCKET, option, layout.size))[1]
+    return uid
+
+
+def _clear_stale(path: Path) -> None:
+    """Remove a socket file that nobody listens on any more."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise StartupError(f"{path} is in the way of the admin socket and is not a socket", ExitStatus.DATADIR)
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        probe.connect(str(path))
+    except OSError as error:
+        if error.errno not in (errno.ECONNREFUSED, errno.ENOENT):
+            raise StartupError(f"cannot use the admin socket {path}: {error.strerror}", ExitStatus.DATADIR) from error
+    else:
+        raise StartupError(f"another node answers on {path}", ExitStatus.LOCKED)
+    finally:
+        probe.close()
+    path.unlink(missing_ok=True)
+
+
+def _refusal(reason: str) -> bytes:
+    reply = {"jsonrpc": "2.0", "error": {"code": rpc_errors.INVALID_REQUEST, "message": reason}, "id": None}
+    return json.dumps(reply).encode() + b"\n"
+
+
+def _refuse(connection: socket.socket, reason: str) -> None:
+    try:
+        connection.sendall(_refusal(reason))  # a fresh connection takes so little without waiting
+    except OSError as error:
+        log.debug("admin client: %s", error.strerror)
+    connection.close()
+
+
+def _shutdown(connection: socket.socket) -> None:
+    """Make the client's reader see the end; what it is answering can still be sent."""
+    try:
+        connection.shutdown(socket.SHUT_RD)
+    except OSError as error:
+        log.debug("admin client: %s", error.strerror)
