@@ -12,12 +12,18 @@ from typing import Final
 
 from ccnode.errors import DecodeError
 from ccnode.wire.addresses import Addr, AddrV2, GetAddr
+from ccnode.wire.blocks import Block, MerkleBlock
+from ccnode.wire.bloom import FilterAdd, FilterClear, FilterLoad
+from ccnode.wire.compact import BlockTxn, CmpctBlock, GetBlockTxn
+from ccnode.wire.filters import CFCheckpt, CFHeaders, CFilter, GetCFCheckpt, GetCFHeaders, GetCFilters
 from ccnode.wire.handshake import SendAddrV2, SendCmpct, SendHeaders, SendTxRcncl, Verack, Version, WtxidRelay
 from ccnode.wire.headers import GetBlocks, GetHeaders, Headers
 from ccnode.wire.inventory import GetData, Inv, MemPool, NotFound
 from ccnode.wire.keepalive import FeeFilter, Ping, Pong
+from ccnode.wire.legacy import Alert, Reject
 from ccnode.wire.message import Message, MessageType, Unknown
 from ccnode.wire.protocol import BLOCK_HEADER_SIZE
+from ccnode.wire.transaction import Tx
 
 _ALL: Final[tuple[MessageType, ...]] = (
     *(Version, Verack, WtxidRelay, SendAddrV2, SendTxRcncl, SendHeaders, SendCmpct),
@@ -25,6 +31,11 @@ _ALL: Final[tuple[MessageType, ...]] = (
     *(Addr, AddrV2, GetAddr),
     *(Inv, GetData, NotFound, MemPool),
     *(GetHeaders, Headers, GetBlocks),
+    *(Tx, Block, MerkleBlock),
+    *(FilterLoad, FilterAdd, FilterClear),
+    *(CmpctBlock, GetBlockTxn, BlockTxn),
+    *(GetCFilters, CFilter, GetCFHeaders, CFHeaders, GetCFCheckpt, CFCheckpt),
+    *(Reject, Alert),
 )
 
 MESSAGE_TYPES: Final[dict[str, MessageType]] = {kind.command: kind for kind in _ALL}
@@ -45,6 +56,9 @@ class MessageFactory:
         }
         shaped: dict[str, Callable[[bytes], Message]] = {
             Headers.command: partial(Headers.decode, header_size=header_size, tx_counts=headers_carry_tx_count),
+            Block.command: partial(Block.decode, header_size=header_size),
+            MerkleBlock.command: partial(MerkleBlock.decode, header_size=header_size),
+            CmpctBlock.command: partial(CmpctBlock.decode, header_size=header_size),
         }
         for command, decode in shaped.items():
             self._decoders[command] = (MESSAGE_TYPES[command].max_payload, decode)

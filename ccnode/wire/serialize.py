@@ -42,14 +42,14 @@ _FF_U64: Final = Struct("<BQ")
 
 
 class OversizeError(DecodeError):
-    """A vector holds more items than its message allows.
+    """A vector, or a number that stands for work, is larger than its message allows.
 
     Apart from other decoding errors because Core punishes it: a truncated message is dropped, a list of 1,001
     addresses costs the sender the connection.
     """
 
     def __init__(self, command: str, count: int, limit: int) -> None:
-        super().__init__(f"{command}: {count} items, at most {limit} allowed")
+        super().__init__(f"{command}: {count} where at most {limit} are allowed")
         self.command = command
         self.count = count
         self.limit = limit
