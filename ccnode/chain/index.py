@@ -1,0 +1,313 @@
+"""The header index: every known header, as a tree in memory.
+
+An entry is a number: headers are counted in the order of their arrival, which is also their record number in the
+header file, so the bytes of a header need not be kept here. Per entry the index holds its hash (once, shared by the
+dictionary from hash to number and the list from number to hash), its time, and its place in the tree, which
+`ccnode.chain.runs` compresses to almost nothing. The *active chain*, the one with the most work, is an array from
+height to entry. One million headers cost about 170 bytes each.
+
+The tip is the valid entry with the most chain work; among equals the one that arrived first. Branches are never
+dropped. An entry can be marked invalid by hand or by a failed block: then neither it nor its descendants can be the
+tip, until the mark is taken back. Only the marked entries are remembered; descendants inherit.
+
+The index checks nothing: `ccnode.chain.headers` lets in what follows the rules. It protects memory only by being
+compact; whoever adds headers must have seen enough work behind them (``anti_dos_work_threshold``).
+"""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby
+
+from ccnode.chain.runs import RunTable
+
+MEDIAN_TIME_SPAN = 11
+"""The median time past is taken over this many headers (Core: ``CBlockIndex::nMedianTimeSpan``)."""
+
+MAX_HEADERS_RESULTS = 2000
+"""Headers in one ``headers`` message."""
+
+_LOCATOR_DENSE = 11  # locator entries before the steps begin to double
+
+
+@dataclass(frozen=True, slots=True)
+class TipChanged:
+    """The active chain has changed: ``disconnected`` left it and ``connected`` joined it, both by rising height."""
+
+    old_tip: int
+    new_tip: int
+    fork: int  # the last entry that both chains share
+    disconnected: Sequence[int]
+    connected: Sequence[int]
+
+    @property
+    def is_reorg(self) -> bool:
+        """Whether entries left the active chain."""
+        return self.fork != self.old_tip
+
+
+class HeaderIndex:
+    """All known headers. Entry arguments must be numbers below ``len(index)``."""
+
+    def __init__(self, first_hash: bytes, time: int, bits: int, *, height: int = 0, chain_work: int) -> None:
+        """Start with entry 0, the genesis or a trusted later header; ``chain_work`` includes its own proof."""
+        self._numbers: dict[bytes, int] = {first_hash: 0}
+        self._hashes = [first_hash]
+        self._times = array("I", [time])
+        self._runs = RunTable(bits, height, chain_work)
+        self._base = height
+        self._active = array("I", [0])
+        self._tip = 0
+        self._leaves = {0}
+        self._invalid: set[int] = set()
+
+    # One entry
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def find(self, block_hash: bytes) -> int | None:
+        """The entry with this hash (internal byte order)."""
+        return self._numbers.get(block_hash)
+
+    def knows_any(self, hashes: Iterable[bytes]) -> bool:
+        """Whether one of the hashes is in the index."""
+        return not self._numbers.keys().isdisjoint(hashes)
+
+    def hash(self, n: int) -> bytes:
+        """The hash of an entry, in internal byte order."""
+        return self._hashes[n]
+
+    def height(self, n: int) -> int:
+        """Distance from the genesis."""
+        return self._runs.height(n)
+
+    def parent(self, n: int) -> int | None:
+        """The entry that ``n`` extends; None for entry 0."""
+        return self._runs.parent(n)
+
+    def bits(self, n: int) -> int:
+        """The compact target in the header."""
+        return self._runs.bits(n)
+
+    def chain_work(self, n: int) -> int:
+        """Expected number of hashes behind the chain that ends in ``n``."""
+        return self._runs.chain_work(n)
+
+    def same_bits_since(self, n: int) -> int:
+        """An ancestor of ``n``, or ``n``, from which on all headers up to ``n`` carry the same bits."""
+        return self._runs.start(n)
+
+    def time(self, n: int) -> int:
+        """The time in the header, Unix seconds."""
+        return self._times[n]
+
+    def recent_times(self, n: int, count: int = MEDIAN_TIME_SPAN) -> list[int]:
+        """Times of the last ``count`` headers that end with ``n``, oldest first; fewer near the start of the chain."""
+        times: list[int] = []
+        for first, last in self._runs.stretches(n):
+            first = max(first, last + 1 - (count - len(times)))
+            times[:0] = self._times[first : last + 1]
+            if len(times) == count:
+                break
+        return times
+
+    def median_time_past(self, n: int) -> int:
+        """The median of the last eleven times, Unix seconds; of an even number the later of the middle two."""
+        times = sorted(self.recent_times(n))
+        return times[len(times) // 2]
+
+    # Branches
+
+    @property
+    def tip(self) -> int:
+        """The end of the active chain: the valid entry with the most work."""
+        return self._tip
+
+    @property
+    def best_header(self) -> int:
+        """The valid header with the most work. The same as `tip` as long as a header is all there is to a block."""
+        return self._tip
+
+    @property
+    def base_height(self) -> int:
+        """The height of entry 0."""
+        return self._base
+
+    def active_at(self, height: int) -> int | None:
+        """The entry of the active chain at ``height``; None above the tip or below the first entry."""
+        position = height - self._base
+        return self._active[position] if 0 <= position < len(self._active) else None
+
+    def in_active(self, n: int) -> bool:
+        """Whether the entry is on the active chain."""
+        return self.active_at(self.height(n)) == n
+
+    def ancestor(self, n: int, height: int) -> int:
+        """The ancestor of ``n`` at ``height``; LookupError above ``n`` or below entry 0."""
+        if not self._base <= height <= self.height(n):
+            raise LookupError(f"entry {n} at height {self.height(n)} has no ancestor at height {height}")
+        while not self.in_active(n):
+            start = self._runs.start(n)
+            distance = height - self.height(start)
+            if distance >= 0:
+                return start + distance
+            n = self._runs.before(n)
+        return self._active[height - self._base]
+
+    def fork_point(self, a: int, b: int) -> int:
+        """The last common ancestor."""
+        if self.in_active(a):
+            return min(a, self._last_active(b))
+        if self.in_active(b):
+            return min(b, self._last_active(a))
+        while a != b:
+            a, b = min(a, b), max(a, b)
+            if self._runs.start(b) <= a:  # numbers in a run are consecutive, so a is in it and below b
+                return a
+            b = self._runs.before(b)
+        return a
+
+    def branch(self, ancestor: int, n: int) -> Sequence[int]:
+        """The entries after ``ancestor`` up to its descendant ``n``, by rising height.
+
+        A range, whatever its length, if they arrived in sequence; else an array.
+        """
+        count = self.height(n) - self.height(ancestor)
+        first = n + 1 - count
+        if count == 0 or self.ancestor(n, self.height(ancestor) + 1) == first:
+            return range(first, n + 1)
+        pieces: list[range] = []
+        for start, last in self._runs.stretches(n):
+            pieces.append(range(max(start, ancestor + 1), last + 1))
+            if self._runs.before(start) == ancestor or start <= ancestor:
+                break
+        return array("I", chain.from_iterable(reversed(pieces)))
+
+    def tips(self) -> list[int]:
+        """Entries without children, oldest first."""
+        return sorted(self._leaves)
+
+    # What peers ask
+
+    def locator(self, n: int) -> list[bytes]:
+        """Hashes that tell a peer which branch ``n`` ends: dense at first, then ever sparser, down to entry 0."""
+        hashes: list[bytes] = []
+        height, step = self.height(n), 1
+        while True:
+            n = self.ancestor(n, height)
+            hashes.append(self._hashes[n])
+            if height == self._base:
+                return hashes
+            height = max(height - step, self._base)
+            if len(hashes) >= _LOCATOR_DENSE:
+                step *= 2
+
+    def find_fork(self, locator: Iterable[bytes]) -> int:
+        """Where the sender of ``locator`` left the active chain, as far as the locator tells; entry 0 if it does not.
+
+        An entry beyond the tip on the tip's own branch means the tip.
+        """
+        tip_height = self.height(self._tip)
+        for block_hash in locator:
+            n = self._numbers.get(block_hash)
+            if n is None:
+                continue
+            if self.in_active(n):
+                return n
+            if self.height(n) > tip_height and self.ancestor(n, tip_height) == self._tip:
+                return self._tip
+        return 0
+
+    def headers_after(self, locator: Sequence[bytes], stop: bytes, limit: int = MAX_HEADERS_RESULTS) -> Sequence[int]:
+        """The answer to ``getheaders``: up to ``limit`` active entries after the fork point, ``stop`` being the last.
+
+        An empty locator asks for the one header ``stop``; whether a stale one may be shown is the caller's question.
+        """
+        stop_entry = self._numbers.get(stop)
+        if not locator:
+            return [] if stop_entry is None else [stop_entry]
+        first = self.height(self.find_fork(locator)) + 1 - self._base
+        end = first + limit
+        if stop_entry is not None and self.in_active(stop_entry):
+            stop_position = self.height(stop_entry) - self._base
+            if stop_position >= first:
+                end = min(end, stop_position + 1)
+        return self._active[first:end]
+
+    # Changes
+
+    def add(self, parent: int, hashes: Sequence[bytes], times: Sequence[int], bits: Sequence[int]) -> TipChanged | None:
+        """Add headers that follow one another, the first a child of ``parent``; none may be known yet."""
+        if not hashes:
+            return None
+        first = len(self._hashes)
+        self._numbers.update(zip(hashes, range(first, first + len(hashes)), strict=True))
+        self._hashes.extend(hashes)
+        self._times.extend(times)
+        previous = parent
+        for run_bits, group in groupby(bits):
+            self._runs.extend(previous, run_bits, len(list(group)))
+            previous = len(self._runs) - 1
+        self._leaves.discard(parent)
+        self._leaves.add(previous)
+        if self.chain_work(previous) <= self.chain_work(self._tip):
+            return None
+        return self._activate(previous, parent if parent == self._tip else self.fork_point(self._tip, previous))
+
+    def is_invalid(self, n: int) -> bool:
+        """Whether the entry or an ancestor of it is marked invalid."""
+        return any(self._descends(n, mark) for mark in self._invalid)
+
+    def invalid_marks(self) -> list[bytes]:
+        """Hashes of the entries that are marked themselves, oldest first."""
+        return [self._hashes[n] for n in sorted(self._invalid)]
+
+    def invalidate(self, n: int) -> TipChanged | None:
+        """Mark an entry; the best of what remains becomes the tip. ValueError for entry 0."""
+        if n == 0:
+            raise ValueError("the first header of the chain cannot be invalid")
+        self._invalid.add(n)
+        return self._reselect()
+
+    def reconsider(self, n: int) -> TipChanged | None:
+        """Take back the marks on an entry, its ancestors and its descendants."""
+        self._invalid = {m for m in self._invalid if not (self._descends(n, m) or self._descends(m, n))}
+        return self._reselect()
+
+    # How the tip is found
+
+    def _reselect(self) -> TipChanged | None:
+        """Move to the best valid entry of all branches."""
+        candidates = {self._last_valid(leaf) for leaf in self._leaves}
+        best = max(candidates, key=lambda n: (self.chain_work(n), -n))
+        return None if best == self._tip else self._activate(best, self.fork_point(self._tip, best))
+
+    def _last_valid(self, n: int) -> int:
+        """The last entry on the branch of ``n`` that is not invalid."""
+        for mark in self._invalid:
+            if self._descends(n, mark):
+                n = self._runs.parent(mark) or 0
+        return n
+
+    def _activate(self, n: int, fork: int) -> TipChanged:
+        """Make ``n`` the tip; ``fork`` is its last common ancestor with the present one."""
+        old = self._tip
+        disconnected, connected = self.branch(fork, old), self.branch(fork, n)
+        del self._active[self.height(fork) + 1 - self._base :]
+        self._active.extend(connected)
+        self._tip = n
+        return TipChanged(old, n, fork, disconnected, connected)
+
+    def _descends(self, n: int, ancestor: int) -> bool:
+        """Whether ``ancestor`` is ``n`` or an ancestor of it."""
+        height = self.height(ancestor)
+        return height <= self.height(n) and self.ancestor(n, height) == ancestor
+
+    def _last_active(self, n: int) -> int:
+        """The last entry of the active chain on the branch of ``n``."""
+        while not self.in_active(self._runs.start(n)):
+            n = self._runs.before(n)
+        start = self._runs.start(n)
+        return start + bisect_left(range(start, n + 1), True, key=lambda entry: not self.in_active(entry)) - 1

@@ -1,0 +1,95 @@
+"""What makes a network: one frozen value that every other part is given.
+
+Networks are data. Code asks a `ChainParams` for the header format, the difficulty rule, the limits; it never asks for
+the network's name. The built-in values are in `ccnode.chain.networks`; a configuration file can describe another
+(`ccnode.chain.custom`). (Core: ``kernel/chainparams.cpp``, ``consensus/params.h``.)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from ccnode.chain.difficulty import DifficultyRule
+from ccnode.chain.formats import BITCOIN_FORMAT, HeaderFormat
+
+
+@dataclass(frozen=True, slots=True)
+class SoftForks:
+    """Heights from which the buried soft forks hold (the first block that must obey)."""
+
+    bip34: int = 1
+    bip65: int = 1
+    bip66: int = 1
+    csv: int = 1
+    segwit: int = 1
+
+    def required_version(self, height: int) -> int:
+        """The lowest header version allowed at ``height``: 1 to 4."""
+        if height >= self.bip65:
+            return 4
+        if height >= self.bip66:
+            return 3
+        return 2 if height >= self.bip34 else 1
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPrefixes:
+    """How the network writes addresses and keys: base58 version bytes and the bech32 human-readable part."""
+
+    pubkey: bytes
+    script: bytes
+    secret: bytes
+    ext_public: bytes
+    ext_secret: bytes
+    bech32_hrp: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainParams:
+    """Everything in which one network differs from another. Hashes are in internal byte order."""
+
+    name: str  # ours: mainnet, testnet3, ...
+    core_name: str  # what Core's -chain and RPCs call it: main, test, ...
+    aliases: tuple[str, ...] = ()
+    magic: bytes  # the four bytes that start every message
+    default_port: int
+    rpc_port: int
+    data_subdir: str  # below the data directory; empty for mainnet
+
+    genesis: bytes  # the serialized header
+    header_format: HeaderFormat = BITCOIN_FORMAT
+    headers_carry_tx_count: bool = True  # whether `headers` messages put a CompactSize after each header
+    difficulty: DifficultyRule
+    pow_limit: int
+    spacing: int = 600  # intended seconds between blocks
+    soft_forks: SoftForks = field(default_factory=SoftForks)
+    minimum_chain_work: int = 0  # no chain with less work is the real one
+    assumevalid: bytes | None = None
+    checkpoints: Mapping[int, bytes] = field(default_factory=dict)
+    subsidy_halving_interval: int = 210_000  # blocks
+    signet_challenge: bytes | None = None
+
+    dns_seeds: tuple[str, ...] = ()
+    fixed_seeds: tuple[str, ...] = ()  # host:port
+    prefixes: AddressPrefixes
+    presync_period: int  # headers per commitment bit in low-work synchronisation
+    presync_buffer: int  # headers held back there before they are released
+    prune_after_height: int = 1000
+    mockable: bool = False  # whether setmocktime and mockscheduler are allowed
+
+    @property
+    def genesis_hash(self) -> bytes:
+        """The genesis block's hash."""
+        return self.header_format.hash(self.genesis)
+
+    @property
+    def onion_port(self) -> int:
+        """The port that Core binds for its onion service: the one after `default_port`."""
+        return self.default_port + 1
+
+
+def signet_magic(challenge: bytes) -> bytes:
+    """The magic of the signet with this challenge script (BIP325). ``challenge`` must be shorter than 253 bytes."""
+    if len(challenge) >= 0xFD:
+        raise ValueError(f"a signet challenge has fewer than 253 bytes, not {len(challenge)}")
+    return sha256(sha256(bytes([len(challenge)]) + challenge).digest()).digest()[:4]

@@ -1,0 +1,29 @@
+"""What can be said of a header: fine, or why not.
+
+A verdict is a value. The reject reasons are the identifiers that Core logs and returns by RPC; the result class decides
+what happens to the peer that sent the header. (Core: ``consensus/validation.h``.)
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class ValidationResult(Enum):
+    """Why a header is refused (Core: ``BlockValidationResult``, the members that concern headers)."""
+
+    INVALID_HEADER = auto()  # breaks a rule by itself or in its place
+    CACHED_INVALID = auto()  # known, and marked invalid before
+    MISSING_PARENT = auto()
+    INVALID_PARENT = auto()
+    TIME_FUTURE = auto()  # over two hours ahead of our clock: not a fault, may be fine later
+    HEADER_LOW_WORK = auto()  # not enough work behind it to be worth memory
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderVerdict:
+    """A header is refused."""
+
+    result: ValidationResult
+    reason: str  # Core's reject reason
+    index: int  # position in the batch
+    hash: bytes
