@@ -132,9 +132,7 @@ def test_headers_of_another_format(path: Path) -> None:
     assert filled(path, 9, kind) == content(path, kind)
 
 
-def test_file_cut_anywhere_in_its_last_records_loses_only_those(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_file_cut_anywhere_in_its_last_records_loses_only_those(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     expected = filled(path, 5)
     whole = path.read_bytes()
     for size in range(len(whole) - 3 * RECORD, len(whole)):

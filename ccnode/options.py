@@ -1,0 +1,262 @@
+"""The options of ccnode, as data: one field of `Config` per option.
+
+The names are Bitcoin Core's wherever Core has the option, and so are units and defaults. A field's name is the
+option's with ``_`` for ``-``. Beside the default stands how to read a value, what to say when it cannot be read, and
+the help text; ``ccnode.config`` does the reading for every source alike.
+
+Where Core's default depends on the network (port, minimum chain work) it is ``None`` here: the network's own.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from ccnode.log import LEVELS, find_categories
+
+CHAINS: Final[Mapping[str, str]] = {
+    "mainnet": "",
+    "testnet3": "testnet3",
+    "testnet4": "testnet4",
+    "signet": "signet",
+    "regtest": "regtest",
+}
+"""Built-in networks and their folders below the data directory, as Core names those."""
+
+CHAIN_ALIASES: Final[Mapping[str, str]] = {"main": "mainnet", "test": "testnet3", "testnet": "testnet3"}
+"""Core's names where ours differ."""
+
+CHAIN_FLAGS: Final = ("regtest", "signet", "testnet", "testnet4")
+"""``-regtest`` for ``-chain=regtest`` and so on, as in Core."""
+
+NETWORKS: Final = ("ipv4", "ipv6", "onion", "i2p", "cjdns")
+"""Values of ``onlynet``."""
+
+IGNORED: Final = frozenset(
+    {
+        "checkblockindex",
+        "checkaddrman",
+        "checkmempool",
+        "logtimemicros",
+        "logthreadnames",
+        "logsourcelocations",
+        "logratelimit",
+        "shrinkdebugfile",
+        "rpcthreads",
+        "rpcservertimeout",
+        "rpcdoccheck",
+        "fallbackfee",
+        "keypool",
+        "unsafesqlitesync",
+        "disablewallet",
+    }
+)
+"""Options of Core that test clients pass and that do nothing here. They are accepted; the node logs one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How the text of a value becomes the value."""
+
+    parse: Callable[[str], Any]
+    """Raises ``ValueError`` for text that is not of this kind."""
+    wants: str
+    """Ends the sentence "KEY wants ..."."""
+    bare: str | None = None
+    """The text that ``--KEY`` without a value stands for; ``None``: a value is needed."""
+    complaint: str | None = None
+    """Core's whole sentence about a bad value, where clients know it; ``{}`` is the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: everything that a reader of configuration knows about it."""
+
+    name: str
+    default: Any
+    kind: Kind
+    group: str
+    help: str
+    repeat: bool = False
+    """Takes a list, and repeated keys add to it. Otherwise a later key replaces an earlier one."""
+
+
+def _match(text: str, pattern: str) -> str:
+    if not re.fullmatch(pattern, text):
+        raise ValueError
+    return text
+
+
+def _boolean(text: str) -> bool:
+    """Core's booleans are numbers, YAML's are words."""
+    return _match(text.lower(), "1|true|yes|0|false|no") in ("1", "true", "yes")
+
+
+def _number(text: str, low: int, high: int) -> int:
+    value = int(_match(text, "-?[0-9]{1,20}|0x[0-9a-fA-F]{1,16}"), 16 if text.startswith("0x") else 10)
+    if not low <= value <= high:
+        raise ValueError
+    return value
+
+
+def _number_kind(low: int, high: int | None = None) -> Kind:
+    limits = f"of at least {low}" if high is None else f"from {low} to {high}"
+    return Kind(partial(_number, low=low, high=_MANY if high is None else high), f"a whole number {limits}")
+
+
+def _path(text: str) -> Path:
+    return Path(os.path.expanduser(_match(text, r"[^\0]+")))
+
+
+def _mock_time(text: str) -> int | None:
+    """Zero is off, as in Core."""
+    return _number(text, 0, _MANY) or None
+
+
+def _work(text: str) -> int:
+    return int(_match(text.removeprefix("0x"), "[0-9a-fA-F]{1,64}"), 16)
+
+
+def _script(text: str) -> bytes:
+    return bytes.fromhex(_match(text, "([0-9a-fA-F]{2})+"))
+
+
+def _checkpoint(text: str) -> tuple[int, bytes]:
+    height, _, block_hash = text.partition(":")
+    return _number(height, 0, _MANY), bytes.fromhex(_match(block_hash, "[0-9a-fA-F]{64}"))[::-1]
+
+
+def _category(text: str) -> str:
+    find_categories(text)
+    return text
+
+
+def _level(text: str) -> str:
+    category, _, level = text.rpartition(":")  # without a category: all
+    find_categories(category)
+    if level not in LEVELS:
+        raise ValueError
+    return text
+
+
+_MANY = 2**62  # Core's integers have 64 bits; this leaves room for sums
+
+BOOLEAN = Kind(_boolean, "yes or no (or true, false, 1, 0)", bare="1")
+PORT = _number_kind(0, 65535)
+COUNT = _number_kind(0)
+POSITIVE = _number_kind(1)
+PATIENCE = replace(POSITIVE, complaint="peertimeout must be a positive integer.")
+MOCK_TIME = replace(COUNT, parse=_mock_time)
+SERVICES = _number_kind(0, 2**64 - 1)
+CHAIN = Kind(partial(_match, pattern="[a-z0-9][a-z0-9_-]{0,31}"), "a network's name", complaint="Unknown chain {}.")
+PATH = Kind(_path, "a path")
+HOST = Kind(partial(_match, pattern=r"[^\s\0]+"), "an address without spaces")
+WORK = Kind(_work, "up to 64 hexadecimal digits", complaint="Invalid non-hex ({}) minimum chain work value specified")
+SCRIPT = Kind(_script, "hexadecimal digits, two for each byte")
+CHECKPOINT = Kind(_checkpoint, "a height and a hash of 64 hexadecimal digits")
+NETWORK = Kind(
+    partial(_match, pattern="|".join(NETWORKS)),
+    f"one of {', '.join(NETWORKS)}",
+    complaint="Unknown network specified in -onlynet: '{}'",
+)
+COMMENT = Kind(
+    partial(_match, pattern=r"[A-Za-z0-9 .,;\-_?@]+"),
+    "letters, digits and ' .,;-_?@'",
+    complaint="User Agent comment ({}) contains unsafe characters.",
+)
+CATEGORY = Kind(_category, "a log category", bare="1", complaint="Unsupported logging category: {}.")
+LEVEL = Kind(_level, f"LEVEL or CATEGORY:LEVEL, with a level of {', '.join(LEVELS)}")
+MAPPING = Kind(partial(_match, pattern="(?!)"), "a mapping, in the configuration file")
+
+
+def _option(default: Any, kind: Kind, group: str, text: str, **more: bool) -> Any:
+    """A field of `Config` that is an option."""
+    return field(default=default, metadata={"kind": kind, "group": group, "help": text, **more})
+
+
+def _list(kind: Kind, group: str, text: str) -> Any:
+    return _option((), kind, group, text, repeat=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the node runs with. Made by `ccnode.config.load_config`, or directly in a test."""
+
+    chain: str = _option("mainnet", CHAIN, "Network", "a built-in network (our name or Core's), or that of `network`")
+    network: Mapping[str, Any] | None = _option(
+        None, MAPPING, "Network", "chain parameters of a network of your own, which `chain` names"
+    )
+    signetchallenge: bytes | None = _option(None, SCRIPT, "Network", "challenge script of a custom signet, in hex")
+    signetseednode: tuple[str, ...] = _list(HOST, "Network", "seed node of a custom signet")
+    minimumchainwork: int | None = _option(None, WORK, "Network", "least work of a chain worth following, in hex")
+    maxtipage: int = _option(86400, COUNT, "Network", "seconds; with an older tip the node counts as still syncing")
+    checkpoints: tuple[tuple[int, bytes], ...] = _list(
+        CHECKPOINT, "Network", "a block that the chain must contain, HEIGHT:HASH; in the file a mapping of all of them"
+    )
+    mocktime: int | None = _option(None, MOCK_TIME, "Network", "Unix time at which to stop the clock (test networks)")
+
+    datadir: Path = _option(  # noqa: RUF009  # a field() under another name
+        Path(os.path.expanduser("~/.ccnode")), PATH, "Storage", "data directory; all but mainnet use a folder in it"
+    )
+    conf: Path | None = _option(None, PATH, "Storage", "configuration file")  # noqa: RUF009
+    reindex_headers: bool = _option(
+        False, BOOLEAN, "Storage", "keep the sound part of a damaged header file and go on from there"
+    )
+
+    connect: tuple[str, ...] = _list(HOST, "Connections", "connect to these nodes only; 0 for none at all")
+    addnode: tuple[str, ...] = _list(HOST, "Connections", "keep a connection to this node as well")
+    seednode: tuple[str, ...] = _list(HOST, "Connections", "ask this node for addresses, then disconnect")
+    listen: bool = _option(True, BOOLEAN, "Connections", "accept connections; off by default with connect")
+    bind: tuple[str, ...] = _list(HOST, "Connections", "listen here only, ADDR[:PORT]; ADDR:PORT=onion for Tor's side")
+    port: int | None = _option(None, PORT, "Connections", "port to listen on; 0 lets the system choose")
+    maxconnections: int = _option(125, COUNT, "Connections", "most automatic connections, both directions together")
+    networkactive: bool = _option(True, BOOLEAN, "Connections", "start with the network on")
+    onlynet: tuple[str, ...] = _list(NETWORK, "Connections", "make automatic connections to such addresses only")
+    timeout: int = _option(5000, POSITIVE, "Connections", "milliseconds to wait for a connection")
+    peertimeout: int = _option(60, PATIENCE, "Connections", "seconds a new peer may stay silent")
+    maxreceivebuffer: int = _option(5000, POSITIVE, "Connections", "most bytes waiting from a peer, in thousands")
+    maxsendbuffer: int = _option(1000, POSITIVE, "Connections", "most bytes waiting for a peer, in thousands")
+    services: int | None = _option(None, SERVICES, "Connections", "service bits to announce (for tests)")
+    uacomment: tuple[str, ...] = _list(COMMENT, "Connections", "comment in the user agent")
+
+    dns: bool = _option(True, BOOLEAN, "Discovery", "look up names in connect, addnode and seednode")
+    dnsseed: bool = _option(
+        True, BOOLEAN, "Discovery", "ask the DNS seeds when addresses are few; off by default with connect"
+    )
+    forcednsseed: bool = _option(False, BOOLEAN, "Discovery", "ask the DNS seeds at every start")
+    dnsserver: tuple[str, ...] = _list(
+        HOST, "Discovery", "name server for the DNS seeds, HOST[:PORT], instead of the system's"
+    )
+
+    debug: tuple[str, ...] = _list(CATEGORY, "Logging", "log this category in detail; 1 for all of them")
+    debugexclude: tuple[str, ...] = _list(CATEGORY, "Logging", "do not log this category in detail")
+    loglevel: tuple[str, ...] = _list(LEVEL, "Logging", "LEVEL or CATEGORY:LEVEL; trace, debug, info, warning, error")
+    printtoconsole: bool = _option(True, BOOLEAN, "Logging", "log to the terminal as well")
+    logips: bool = _option(False, BOOLEAN, "Logging", "write the addresses of peers to the log")
+
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where each value that is not a default comes from: ``FILE:LINE``, ``command line``, ``implied by ...``."""
+    ignored: tuple[str, ...] = ()
+    """Options of Core that were given and do nothing here, each with its origin."""
+
+    @property
+    def automatic(self) -> bool:
+        """Whether the node chooses peers by itself: not with ``connect``, nor with ``noconnect``."""
+        return not self.connect and "connect" not in self.origins
+
+    @property
+    def folder(self) -> Path:
+        """The network's own part of the data directory."""
+        return self.datadir / CHAINS.get(self.chain, self.chain)
+
+
+OPTIONS: Final[Mapping[str, Option]] = {
+    option.name: option
+    for option in (
+        Option(item.name.replace("_", "-"), item.default, **item.metadata) for item in fields(Config) if item.metadata
+    )
+}
+"""Every option by name, in the order of the help text."""
