@@ -7,7 +7,7 @@ twice on its way into the chain.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ccnode.chain.formats import Columns, HeaderFormat
 from ccnode.chain.pow import block_proof
@@ -19,12 +19,12 @@ NON_CONTINUOUS = "non-continuous headers sequence"
 
 @dataclass(frozen=True, slots=True)
 class HeaderBatch:
-    """Headers, taken apart. ``fault`` is the first header without proof of work or without link to the one before."""
+    """Headers, taken apart. ``verdict`` is on the first header without proof of work or without link to the one before, if any."""
 
     headers: Sequence[bytes]
     hashes: list[bytes]
     columns: Columns
-    fault: HeaderVerdict | None
+    verdict: HeaderVerdict | None
 
     def __len__(self) -> int:
         return len(self.hashes)
@@ -35,28 +35,33 @@ class HeaderBatch:
         return sum(count * block_proof(bits) for bits, count in Counter(self.columns.bits).items())
 
     def after(self, count: int) -> "HeaderBatch":
-        """The batch without its first ``count`` headers, which must be before its fault."""
+        """The batch without its first ``count`` headers, which must be before the faulty one."""
         if count == 0:
             return self
         versions, prevs, times, bits = self.columns
-        fault = self.fault
-        if fault is not None:
-            fault = HeaderVerdict(fault.result, fault.reason, fault.index - count, fault.hash)
+        verdict = self.verdict
+        if verdict is not None:
+            verdict = replace(verdict, index=verdict.index - count)
         columns = Columns(versions[count:], prevs[count:], times[count:], bits[count:])
-        return HeaderBatch(self.headers[count:], self.hashes[count:], columns, fault)
+        return HeaderBatch(self.headers[count:], self.hashes[count:], columns, verdict)
 
 
-def check_batch(header_format: HeaderFormat, pow_limit: int, headers: Sequence[bytes]) -> HeaderBatch:
-    """Take ``headers`` apart, check proof of work against their own bits, and that each extends the one before."""
-    hashes = header_format.hashes(headers)
+def check_batch(
+    header_format: HeaderFormat, pow_limit: int, headers: Sequence[bytes], hashes: Sequence[bytes] | None = None
+) -> HeaderBatch:
+    """Take ``headers`` apart, check proof of work against their own bits, and that each extends the one before.
+
+    ``hashes`` saves hashing where the caller has hashed these very headers already.
+    """
+    known_hashes = header_format.hashes(headers) if hashes is None else list(hashes)
     columns = header_format.columns(headers)
-    fault = None
-    bad = header_format.check_pow(headers, hashes, columns.bits, pow_limit)
+    verdict = None
+    bad = header_format.check_pow(headers, known_hashes, columns.bits, pow_limit)
     if bad is not None:
-        fault = HeaderVerdict(ValidationResult.INVALID_HEADER, HIGH_HASH, bad, hashes[bad])
-    if columns.prevs[1:] != hashes[:-1]:
-        end = len(hashes) if bad is None else bad
-        broken = next((i for i in range(1, end) if columns.prevs[i] != hashes[i - 1]), None)
+        verdict = HeaderVerdict(ValidationResult.INVALID_HEADER, HIGH_HASH, bad, known_hashes[bad])
+    if columns.prevs[1:] != known_hashes[:-1]:
+        end = len(known_hashes) if bad is None else bad
+        broken = next((i for i in range(1, end) if columns.prevs[i] != known_hashes[i - 1]), None)
         if broken is not None:
-            fault = HeaderVerdict(ValidationResult.INVALID_HEADER, NON_CONTINUOUS, broken, hashes[broken])
-    return HeaderBatch(headers, hashes, columns, fault)
+            verdict = HeaderVerdict(ValidationResult.INVALID_HEADER, NON_CONTINUOUS, broken, known_hashes[broken])
+    return HeaderBatch(headers, known_hashes, columns, verdict)

@@ -77,22 +77,24 @@ class HeaderFormat(ABC):
         return [digest(digest(raw).digest()).digest() for raw in headers]
 
     def columns(self, headers: Sequence[bytes]) -> Columns:
-        """The columns of a batch."""
-        return self.unpack_columns(b"".join(headers))
+        """The columns of a batch of headers of `size` bytes each."""
+        first, end = self.prev_offset, self.prev_offset + 32
+        return self._columns(b"".join(headers), [raw[first:end] for raw in headers])
 
     def unpack_columns(self, joined: bytes) -> Columns:
-        """The columns of headers that lie back to back. A length that is no multiple of `size` is a ValueError."""
+        """The columns of headers that lie back to back. ValueError for a length that is no multiple of `size`."""
         if len(joined) % self.size:
             raise ValueError(f"{len(joined)} bytes are no whole number of {self.size}-byte headers")
+        return self._columns(joined, [joined[i : i + 32] for i in range(self.prev_offset, len(joined), self.size)])
+
+    def _columns(self, joined: bytes, prevs: list[bytes]) -> Columns:
         words = array("I", joined)
         if sys.byteorder == "big":
             words.byteswap()
         step = self.size // 4
-        signed = memoryview(words).cast("B").cast("i")
-        start = self.prev_offset
         return Columns(
-            versions=signed[::step].tolist(),
-            prevs=[joined[i : i + 32] for i in range(start, len(joined), self.size)],
+            versions=array("i", words[::step].tobytes()).tolist(),
+            prevs=prevs,
             times=words[self.time_offset // 4 :: step].tolist(),
             bits=words[self.bits_offset // 4 :: step].tolist(),
         )
@@ -121,7 +123,7 @@ class BitcoinFormat(HeaderFormat):
     def check_pow(
         self, headers: Sequence[bytes], hashes: Sequence[bytes], bits: Sequence[int], pow_limit: int
     ) -> int | None:
-        # Reversed hashes compare like the numbers they stand for, at a tenth of the cost of making the numbers.
+        # Reversed hashes compare like the numbers they stand for, at half the cost of making the numbers.
         highest = {b: _highest_hash(b, pow_limit) for b in set(bits)}
         if len(highest) == 1 and max([h[::-1] for h in hashes]) <= highest[bits[0]]:
             return None

@@ -26,6 +26,17 @@ from ccnode.chain.verdict import HeaderVerdict, ValidationResult
 from ccnode.clock import Clock
 from ccnode.errors import StorageError
 
+__all__ = [
+    "AcceptResult",
+    "ChainStart",
+    "HeaderBatch",
+    "HeaderChain",
+    "HeaderStore",
+    "HeaderVerdict",
+    "TipChanged",
+    "ValidationResult",
+]
+
 ANTI_DOS_BLOCKS = 144
 """Headers that start this many tip blocks' work below the tip are worth a look without further proof."""
 
@@ -88,6 +99,7 @@ class HeaderChain:
     ) -> None:
         """``max_tip_age`` is in seconds."""
         self.params = params
+        self.format = params.header_format
         self._store = store
         self._clock = clock
         self._start = start.header if start else params.genesis
@@ -96,7 +108,7 @@ class HeaderChain:
         self._subscribers: list[Callable[[TipChanged], None]] = []
         bits, time = self._parse(self._start).bits, self._parse(self._start).time
         self.index = HeaderIndex(
-            params.header_format.hash(self._start),
+            self.format.hash(self._start),
             time,
             bits,
             height=start.height if start else 0,
@@ -109,16 +121,16 @@ class HeaderChain:
         StorageError if the store begins with another header or holds one that extends no earlier one. Nobody is told of
         the tip that results. A million headers make as many new objects: suspend garbage collection meanwhile.
         """
-        header_format = self.params.header_format
+        size = self.format.size
         empty = True
         for chunk in self._store.load():
             joined = bytes(chunk)
             if empty:
-                if joined[: header_format.size] != self._start:
+                if joined[:size] != self._start:
                     raise StorageError(f"the header store does not begin with the first header of {self.params.name}")
-                joined = joined[header_format.size :]
+                joined = joined[size:]
                 empty = False
-            load_records(self.index, header_format, joined)
+            load_records(self.index, self.format, joined)
         if empty:
             self._store.append([self._start])
         for block_hash in invalid_marks:
@@ -128,21 +140,26 @@ class HeaderChain:
 
     # New headers
 
-    def check_batch(self, headers: Sequence[bytes]) -> HeaderBatch:
-        """What can be checked without context: proof of work and continuity. Every header must have the right size."""
-        return check_batch(self.params.header_format, self.params.pow_limit, headers)
+    def check_batch(self, headers: Sequence[bytes], *, hashes: Sequence[bytes] | None = None) -> HeaderBatch:
+        """What can be checked without context: proof of work and continuity. Every header must have the right size.
 
-    def claimed_work(self, batch: HeaderBatch) -> int | None:
-        """Work of the chain that would end with the batch, as its bits claim; None if its parent is unknown."""
-        parent = self.index.find(batch.columns.prevs[0]) if len(batch) else None
-        return None if parent is None else self.index.chain_work(parent) + batch.work
+        ``hashes``, if given, must be those of the headers.
+        """
+        return check_batch(self.format, self.params.pow_limit, headers, hashes)
 
-    def accept(self, headers: Sequence[bytes] | HeaderBatch) -> AcceptResult:
+    def claimed_work(self, headers: Sequence[bytes] | HeaderBatch) -> int:
+        """Expected number of hashes behind the headers themselves, as their bits claim."""
+        if isinstance(headers, HeaderBatch):
+            return headers.work
+        return sum(map(block_proof, self.format.columns(headers).bits))
+
+    def accept(self, headers: Sequence[bytes] | HeaderBatch, *, hashes: Sequence[bytes] | None = None) -> AcceptResult:
         """Take in headers that follow one another; known ones are skipped. See the module's text for the order.
 
-        Raises StorageError, with nothing changed, if they cannot be stored.
+        What `check_batch` returned is not checked again; ``hashes`` of raw headers save hashing them. Raises
+        StorageError, with nothing changed, if the headers cannot be stored.
         """
-        batch = headers if isinstance(headers, HeaderBatch) else self.check_batch(headers)
+        batch = headers if isinstance(headers, HeaderBatch) else self.check_batch(headers, hashes=hashes)
         known = self._count_known(batch)
         last = self.index.find(batch.hashes[known - 1]) if known else None
         if last is not None and self.index.is_invalid(last):
@@ -159,7 +176,7 @@ class HeaderChain:
     def _count_known(self, batch: HeaderBatch) -> int:
         """How many headers at the front are in the index; a known header's ancestors all are."""
         find = self.index.find
-        end = len(batch) if batch.fault is None else batch.fault.index
+        end = len(batch) if batch.verdict is None else batch.verdict.index
         return bisect_left(batch.hashes, True, 0, end, key=lambda block_hash: find(block_hash) is None)
 
     def _cached_invalid(self, batch: HeaderBatch, known: int) -> AcceptResult:
@@ -170,8 +187,8 @@ class HeaderChain:
 
     def _parent_fault(self, new: HeaderBatch, parent: int | None) -> HeaderVerdict | None:
         """What is wrong with the place of the first header; its proof of work comes before that."""
-        if new.fault is not None and new.fault.index == 0:
-            return new.fault
+        if new.verdict is not None and new.verdict.index == 0:
+            return new.verdict
         if parent is None:
             return HeaderVerdict(ValidationResult.MISSING_PARENT, "prev-blk-not-found", 0, new.hashes[0])
         if self.index.is_invalid(parent):
@@ -192,7 +209,7 @@ class HeaderChain:
             bits=bits,
             now=self._clock.now(),
         )
-        fault = first_fault(candidates, new.fault)
+        fault = first_fault(candidates, new.verdict)
         count = len(new) if fault is None else fault.index
         change = None
         if count:
@@ -239,9 +256,13 @@ class HeaderChain:
         near_tip = self.index.chain_work(tip) - ANTI_DOS_BLOCKS * block_proof(self.index.bits(tip))
         return max(self.params.minimum_chain_work, near_tip)
 
-    def is_ibd(self, now: float) -> bool:
-        """Whether the node is still catching up at wall time ``now``. Once it is not, it never is again."""
+    def is_ibd(self, now: float | None = None) -> bool:
+        """Whether the node is still catching up at wall time ``now``: by default the clock's.
+
+        Once it is not, it never is again.
+        """
         if self._was_in_ibd:
+            now = self._clock.now() if now is None else now
             tip = self.index.tip
             enough_work = self.index.chain_work(tip) >= self.params.minimum_chain_work
             self._was_in_ibd = not (enough_work and self.index.time(tip) >= now - self._max_tip_age)
@@ -270,9 +291,9 @@ class HeaderChain:
         """The header of an entry, taken apart."""
         return self._parse(self.header_bytes(n))
 
-    def read_headers(self, entries: Sequence[int]) -> list[bytes]:
+    def headers_bytes(self, entries: Sequence[int]) -> list[bytes]:
         """The serialized headers of the entries, in their order; entries in sequence cost one read."""
-        size = self.params.header_format.size
+        size = self.format.size
         headers: list[bytes] = []
         for first, count in _stretches(entries):
             joined = self._store.read(first, count)
@@ -280,7 +301,7 @@ class HeaderChain:
         return headers
 
     def _parse(self, raw: bytes) -> Header:
-        return self.params.header_format.parse(raw)
+        return self.format.parse(raw)
 
 
 def _stretches(entries: Sequence[int]) -> Iterator[tuple[int, int]]:
