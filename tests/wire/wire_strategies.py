@@ -33,6 +33,7 @@ i64 = st.integers(-(2**63), 2**63 - 1)
 time = st.integers(0, 2**63 - 1)
 hash_ = st.binary(min_size=32, max_size=32)
 hashes = st.lists(hash_, max_size=4).map(tuple)
+reject_code = st.sampled_from([0x01, 0x10, 0x11, 0x12, 0x40, 0x41, 0x42, 0x43])
 header = st.binary(min_size=80, max_size=80)
 
 
@@ -64,10 +65,14 @@ def _with_fields_missing(version: Version, kept: int) -> Version:
     )
 
 
-full_version = st.builds(
-    Version, i32, u64, time, service_address, service_address, u64, st.binary(max_size=256), i32, st.booleans()
-)
-version = st.builds(_with_fields_missing, full_version, st.integers(0, 4))
+def _full_version(numbers: st.SearchStrategy[int]) -> st.SearchStrategy[Version]:
+    return st.builds(
+        Version, numbers, u64, time, service_address, service_address, u64, st.binary(max_size=256), i32, st.booleans()
+    )
+
+
+modern_version = _full_version(st.integers(70001, 2**31 - 1))
+version = st.builds(_with_fields_missing, _full_version(i32), st.integers(0, 4))
 
 script = st.binary(max_size=40)
 outpoint = st.builds(OutPoint, hash_, u32)
