@@ -78,15 +78,15 @@ class Arg:
         return self.default is REQUIRED
 
 
-class WrongCount(Exception):
-    """Too many or too few arguments."""
+class WrongUsage(Exception):
+    """Arguments too many or too few, or not among what a command can do: the answer is its help text."""
 
 
 def bind(declared: Sequence[Arg], params: object, *, words: bool = False) -> dict[str, object]:
     """Keyword arguments from a request's ``params`` (a list, a mapping or ``None``).
 
     ``words``: every value is a word of a command line, to be read by the declared type.
-    Raises `WrongCount`, or `RpcError`: unknown or doubled name -8, wrong JSON type -3, out of 64 bits -1.
+    Raises `WrongUsage`, or `RpcError`: unknown or doubled name -8, wrong JSON type -3, out of 64 bits -1.
     """
     if isinstance(params, Mapping):
         given = _to_positions(declared, params)
@@ -95,7 +95,7 @@ def bind(declared: Sequence[Arg], params: object, *, words: bool = False) -> dic
     else:
         raise RpcError(rpc_errors.INVALID_REQUEST, "Params must be an array or object")
     if not sum(arg.required for arg in declared) <= len(given) <= len(declared):
-        raise WrongCount
+        raise WrongUsage
     if words:
         given = [_read_word(arg, value) for arg, value in zip(declared, given, strict=False)]
     given += [None] * (len(declared) - len(given))

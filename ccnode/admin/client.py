@@ -13,7 +13,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,8 @@ SOCKET_NAME: Final = "admin.sock"
 POINTER_NAME: Final = "admin.sock.path"
 
 CONNECT_SECONDS: Final = 5.0
+DEFAULT_TIMEOUT: Final = 900.0
+"""Seconds that ``ccnode rpc`` waits for an answer (Core: ``-rpcclienttimeout``)."""
 _CHUNK: Final = 1 << 16
 
 
@@ -115,12 +117,13 @@ def _read_line(connection: socket.socket) -> bytes:
 def parse_command_line(argv: Sequence[str]) -> CommandLine:
     """Take apart what follows ``ccnode rpc``. Raises `CcnodeError` for a missing command.
 
-    Options end at the command's name: ``--socket=PATH``, ``--named``, ``--timeout=SECONDS``, and any option of the
-    node's own, of which those that select the network matter (``-c FILE``, ``--chain=NAME``, ``--datadir=DIR``).
+    Options end at the command's name: ``--socket=PATH``, ``--named``, ``--rpcclienttimeout=SECONDS`` (0: none), and
+    any option of the node's own, of which those that select the network matter (``-c FILE``, ``--chain=NAME``,
+    ``--datadir=DIR``).
     """
     path: Path | None = None
     named = False
-    timeout: float | None = None
+    timeout: float | None = DEFAULT_TIMEOUT
     config_args: list[str] = []
     words = list(argv)
     while words and words[0].startswith("-"):
@@ -130,7 +133,7 @@ def parse_command_line(argv: Sequence[str]) -> CommandLine:
             path = Path(value).expanduser()
         elif key == "named":
             named = True
-        elif key == "timeout":
+        elif key == "rpcclienttimeout":
             timeout = _seconds(value)
         elif word == "-c" and words:
             config_args += [word, words.pop(0)]
@@ -145,7 +148,7 @@ def _seconds(text: str) -> float | None:
     try:
         return float(text) or None
     except ValueError:
-        raise CcnodeError(f"--timeout wants a number of seconds, not '{text}'") from None
+        raise CcnodeError(f"--rpcclienttimeout wants a number of seconds, not '{text}'") from None
 
 
 def parse_params(words: Sequence[str], *, named: bool) -> list[str] | dict[str, object]:
@@ -174,14 +177,11 @@ def format_result(result: object) -> str:
     return json.dumps(result, indent=2, ensure_ascii=False)
 
 
-def run_rpc(argv: Sequence[str], chain_datadir: Callable[[Sequence[str]], Path]) -> int:
-    """``ccnode rpc ARGV``: one command, its result on stdout. Returns the exit status, 0 or 1.
-
-    ``chain_datadir`` finds the network's data directory from the node's options among ``argv``.
-    """
+def run_rpc(argv: Sequence[str]) -> int:
+    """``ccnode rpc ARGV``: one command, its result on stdout. Returns the exit status, 0 or 1."""
     try:
         line = parse_command_line(argv)
-        path = line.socket or find_socket(chain_datadir(line.config_args))
+        path = line.socket or find_socket(_chain_datadir(line.config_args))
         params = parse_params(line.words, named=line.named)
         shown = format_result(call(path, line.method, params, timeout=line.timeout, words=True))
     except RpcError as error:
@@ -193,6 +193,13 @@ def run_rpc(argv: Sequence[str], chain_datadir: Callable[[Sequence[str]], Path])
     except KeyboardInterrupt:
         return 1
     return _print(shown)
+
+
+def _chain_datadir(config_args: Sequence[str]) -> Path:
+    """The data directory of the network that the node's options select. Raises `ConfigError`."""
+    from ccnode.config import load_config  # brings YAML: not for those who give the socket
+
+    return load_config(config_args).folder
 
 
 def _print(text: str) -> int:

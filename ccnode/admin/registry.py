@@ -3,14 +3,14 @@
 ::
 
     @command("getblockhash", "blockchain", args=[Arg("height", ArgType.INTEGER, "...")], help="...", result="...")
-    def get_block_hash(node: AdminContext, height: int) -> str: ...
+    def get_block_hash(context: AdminContext, height: int) -> str: ...
 
 That is all there is to adding a command. The unix socket, ``ccnode rpc`` and the shell find it by name; its help text,
 the checks of its arguments and a shell's completion come out of the declaration. A command of Core's has Core's name,
 category, argument names, result fields and errors.
 
-A function returns a JSON value or raises `RpcError`. It may take its time only by `breathe` or by waiting: everything
-it touches belongs to the hub.
+A function returns a JSON value or raises `RpcError` (or `WrongUsage`, to answer with the help text). It runs in the
+greenlet of the client that called; long loops let others run (`ccnode.network.hub.breathe`).
 """
 
 import inspect
@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from ccnode.admin import rpc_errors
-from ccnode.admin.arguments import Arg, ArgType, WrongCount, bind
+from ccnode.admin.arguments import Arg, ArgType, WrongUsage, bind
 from ccnode.errors import RpcError
+
+__all__ = ["HIDDEN", "REGISTRY", "Arg", "ArgType", "Command", "Registry", "WrongUsage", "command"]
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -41,12 +43,11 @@ class Command:
     example: str
 
     def call(self, context: object, params: object, *, words: bool = False) -> object:
-        """Run the command with a request's ``params``. Raises `RpcError`; a wrong count brings the help text, as -1."""
+        """Run the command with a request's ``params``. Raises `RpcError`; wrong usage brings the help text, as -1."""
         try:
-            arguments = bind(self.args, params, words=words)
-        except WrongCount:
+            return self.function(context, **bind(self.args, params, words=words))
+        except WrongUsage:
             raise RpcError(rpc_errors.MISC_ERROR, self.help_text()) from None
-        return self.function(context, **arguments)
 
     def usage(self) -> str:
         """One line: the name and the arguments, optional ones in parentheses."""
@@ -113,8 +114,10 @@ class Registry:
         """
 
         def declare(function: Function) -> Function:
-            _, *parameters = inspect.signature(function).parameters
-            if parameters != [arg.name for arg in args]:
+            _, *taken = inspect.signature(function).parameters.values()
+            parameters = [parameter.name for parameter in taken]
+            takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in taken)
+            if not takes_any and parameters != [arg.name for arg in args]:
                 raise ValueError(f"{name}: the function takes {parameters}, declared are {[arg.name for arg in args]}")
             if sorted(args, key=lambda arg: not arg.required) != list(args):
                 raise ValueError(f"{name}: a required argument follows an optional one")

@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -48,20 +47,14 @@ def error(code: int, message: str) -> bytes:
 
 
 def run(directory: Path, *argv: str) -> int:
-    asked = []
-
-    def chain_datadir(config_args: Sequence[str]) -> Path:
-        asked.append(config_args)
-        return directory
-
-    status = client.run_rpc(argv, chain_datadir)
-    assert len(asked) <= 1
-    return status
+    """``ccnode rpc`` for the node whose data directory this is."""
+    return client.run_rpc([f"--datadir={directory}", *argv])
 
 
 def test_words_are_sent_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    node = OneAnswer(tmp_path / "admin.sock", result("00ff"))
-    assert run(tmp_path, "--chain=regtest", "getblockhash", "100", "-x") == 0
+    (tmp_path / "regtest").mkdir()
+    node = OneAnswer(tmp_path / "regtest" / "admin.sock", result("00ff"))
+    assert run(tmp_path, "-regtest", "getblockhash", "100", "-x") == 0
     assert node.join() == {
         "jsonrpc": "2.0",
         "id": 1,
@@ -143,9 +136,8 @@ def test_long_answers(tmp_path: Path) -> None:
 
 
 def test_command_line() -> None:
-    line = client.parse_command_line(
-        ["-c", "conf/x.yaml", "-regtest", "-named", "--timeout=3", "--socket=/s", "--datadir=/d", "help", "-c", "x=1"]
-    )
+    text = "-c conf/x.yaml -regtest -named --rpcclienttimeout=3 --socket=/s --datadir=/d help -c x=1"
+    line = client.parse_command_line(text.split())
     assert line == client.CommandLine(
         socket=Path("/s"),
         named=True,
@@ -161,7 +153,8 @@ def test_command_line() -> None:
     [
         ([], "which command? Try:  ccnode rpc help"),
         (["--named"], "which command? Try:  ccnode rpc help"),
-        (["--timeout=x", "help"], "--timeout wants a number of seconds, not 'x'"),
+        (["--dataddir=/", "help"], "unknown option --dataddir; did you mean --datadir?"),
+        (["--rpcclienttimeout=x", "help"], "--rpcclienttimeout wants a number of seconds, not 'x'"),
     ],
 )
 def test_wrong_command_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: list[str], message: str) -> None:

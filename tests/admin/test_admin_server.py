@@ -217,24 +217,13 @@ def test_an_idle_client_is_closed(start: Callable[..., AdminServer]) -> None:
     client.close()
 
 
-def test_a_long_answer_leaves_the_hub_free(start: Callable[..., AdminServer]) -> None:
-    server = start()
-    late = []
-
-    def tick() -> None:
-        clock = SystemClock()
-        while True:
-            expected = clock.steady() + 0.005
-            gevent.sleep(0.005)
-            late.append(clock.steady() - expected)
-
-    ticker = gevent.spawn(tick)
-    client = outside(Client, server.path)
-    assert len(outside(client.call, "big", 4_000_000)) == 40_000
-    ticker.kill()
+def test_a_long_answer_lets_others_run(start: Callable[..., AdminServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    breaths = []
+    monkeypatch.setattr(server_module, "breathe", lambda: breaths.append(1))
+    client = outside(Client, start().path)
+    assert len(outside(client.call, "big", 1_000_000)) == 10_000
+    assert len(breaths) >= 10_000  # at least one for each element
     client.close()
-    # The limit is 20 ms of CPU; the client decodes in a thread of this very process, hence the room.
-    assert sorted(late)[len(late) // 2] < 0.02
 
 
 def test_only_so_many_clients(start: Callable[..., AdminServer]) -> None:

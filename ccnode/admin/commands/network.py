@@ -1,0 +1,397 @@
+"""Commands about peers and the network (Core: ``rpc/net.cpp``).
+
+A field of Core's that belongs to blocks or transactions keeps the value it has in Core before the first one comes.
+"""
+
+from itertools import islice
+from statistics import median_low
+
+import ccnode
+from ccnode.admin import rpc_errors
+from ccnode.admin.commands.common import NO_COINS, breathing
+from ccnode.admin.context import AdminContext
+from ccnode.admin.registry import Arg, ArgType, WrongUsage, command
+from ccnode.errors import RpcError
+from ccnode.peers.peer import Peer
+from ccnode.wire.address import Network, NetworkAddress
+from ccnode.wire.protocol import PROTOCOL_VERSION, service_names
+
+_REACHABLE_WITHOUT_PROXY = (Network.IPV4, Network.IPV6)
+_NETWORKS = (Network.IPV4, Network.IPV6, Network.ONION, Network.I2P, Network.CJDNS)
+_LOCAL_BIND = 2  # score of an address that we are bound to (Core: ``net.h``)
+_UPLOAD_TIMEFRAME = 24 * 60 * 60  # seconds (Core: ``MAX_UPLOAD_TIMEFRAME``)
+
+_NODE = Arg("node", ArgType.STRING, "Address or name of the node, with or without port", completion="peer_address")
+
+
+@command(
+    "getconnectioncount",
+    "network",
+    help="Returns the number of connections to other nodes.",
+    result="n    (numeric) the number",
+)
+def get_connection_count(context: AdminContext) -> int:
+    return len(context.net.peers)
+
+
+@command(
+    "ping",
+    "network",
+    help="Has every peer pinged. The answer times are in getpeerinfo: pingtime, and pingwait of pings without answer.",
+    result="null",
+)
+def ping(context: AdminContext) -> None:
+    context.net.ping_all()
+
+
+@command(
+    "getpeerinfo",
+    "network",
+    help="Returns what is known of each connected peer, those in their handshake included.",
+    result="""[{
+  "id": n,                           number of the connection, from 0
+  "addr": "str",                     address as dialed, or as the connection came
+  "addrbind": "ip:port",             our end of the connection
+  "addrlocal": "ip:port",            our address as the peer sees it
+  "network": "str",                  ipv4, ipv6, onion, i2p, cjdns or not_publicly_routable
+  "services": "hex",
+  "servicesnames": ["str", ...],
+  "relaytxes": true|false,           whether the peer wants transactions
+  "last_inv_sequence": n,
+  "inv_to_send": n,
+  "lastsend": n,                     Unix seconds, as all times
+  "lastrecv": n,
+  "last_transaction": n,
+  "last_block": n,
+  "bytessent": n,
+  "bytesrecv": n,
+  "conntime": n,
+  "timeoffset": n,                   the peer's clock minus ours when it connected, seconds
+  "pingtime": n,                     last answer time, seconds
+  "minping": n,                      shortest answer time, seconds
+  "pingwait": n,                     seconds that a ping has been without answer
+  "version": n,
+  "subver": "str",
+  "inbound": true|false,
+  "bip152_hb_to": true|false,
+  "bip152_hb_from": true|false,
+  "presynced_headers": n,            height of headers looked at but not stored, -1 if that is not going on
+  "synced_headers": n,               height of the last header we have in common, -1 if unknown
+  "synced_blocks": -1,               the node has headers only
+  "inflight": [],
+  "addr_relay_enabled": true|false,
+  "addr_processed": n,
+  "addr_rate_limited": n,
+  "permissions": [],
+  "minfeefilter": n,
+  "bytessent_per_msg": {"msg": n, ...},
+  "bytesrecv_per_msg": {"msg": n, ...},
+  "connection_type": "str",          outbound-full-relay, block-relay-only, inbound, manual, addr-fetch or feeler
+  "transport_protocol_type": "str",  v1
+  "session_id": "str"
+}, ...]""",
+)
+def get_peer_info(context: AdminContext) -> list[dict[str, object]]:
+    now = context.clock.now()
+    peers = sorted(context.net.peers.values(), key=lambda peer: peer.id)
+    return [_peer_info(context, peer, now) for peer in breathing(peers)]
+
+
+def _peer_info(context: AdminContext, peer: Peer, now: float) -> dict[str, object]:
+    sync = context.sync.peer_info(peer.id)
+    ping_wait = None if peer.ping_sent_at is None else max(0.0, now - peer.ping_sent_at)
+    optional = {"pingtime": peer.ping_time, "minping": peer.min_ping, "pingwait": ping_wait}
+    addresses = {"addrbind": peer.bind, "addrlocal": peer.address_local}
+    return {
+        "id": peer.id,
+        "addr": peer.name,
+        **{name: str(address) for name, address in addresses.items() if address is not None},
+        "network": peer.address.reported_network().value,
+        "services": f"{peer.services:016x}",
+        "servicesnames": service_names(peer.services),
+        "relaytxes": peer.relay,
+        "last_inv_sequence": 0,
+        "inv_to_send": 0,
+        "lastsend": int(peer.last_send),
+        "lastrecv": int(peer.last_recv),
+        "last_transaction": int(peer.last_transaction),
+        "last_block": int(peer.last_block),
+        "bytessent": peer.bytes_sent,
+        "bytesrecv": peer.bytes_received,
+        "conntime": int(peer.connected_at),
+        "timeoffset": peer.time_offset,
+        **{name: seconds for name, seconds in optional.items() if seconds is not None},
+        "version": peer.version,
+        "subver": peer.user_agent,
+        "inbound": peer.inbound,
+        "bip152_hb_to": False,
+        "bip152_hb_from": peer.compact_blocks_high_bandwidth,
+        "presynced_headers": sync.presynced_headers,
+        "synced_headers": sync.synced_headers,
+        "synced_blocks": -1,
+        "inflight": [],
+        "addr_relay_enabled": False,
+        "addr_processed": 0,
+        "addr_rate_limited": 0,
+        "permissions": [],
+        "minfeefilter": NO_COINS,
+        "bytessent_per_msg": dict(sorted(peer.sent_per_message.items())),
+        "bytesrecv_per_msg": dict(sorted(peer.received_per_message.items())),
+        "connection_type": peer.connection_type.value,
+        "transport_protocol_type": peer.transport_name,
+        "session_id": peer.session_id,
+    }
+
+
+@command(
+    "addnode",
+    "network",
+    args=[
+        _NODE,
+        Arg(
+            "command",
+            ArgType.STRING,
+            "'add' to keep a link to the node, 'remove' to end that, 'onetry' to try once",
+            completion=("add", "remove", "onetry"),
+        ),
+        Arg("v2transport", ArgType.BOOLEAN, "Try the encrypted transport", default=False),
+    ],
+    help="Keeps a link to a node, beyond the automatic ones, or tries to connect to one once.",
+    result="null",
+    example="192.168.0.6:8333 onetry",
+)
+def add_node(context: AdminContext, node: str, command: str, v2transport: bool) -> None:
+    if v2transport:
+        text = "Error: v2transport requested but not enabled (see -v2transport)"
+        raise RpcError(rpc_errors.INVALID_PARAMETER, text)
+    if command == "onetry":
+        context.net.try_once(node)
+    elif command == "add":
+        if not context.net.add_node(node):
+            raise RpcError(rpc_errors.CLIENT_NODE_ALREADY_ADDED, "Error: Node already added")
+    elif command == "remove":
+        if not context.net.remove_node(node):
+            text = "Error: Node could not be removed. It has not been added previously."
+            raise RpcError(rpc_errors.CLIENT_NODE_NOT_ADDED, text)
+    else:
+        raise WrongUsage
+
+
+@command(
+    "disconnectnode",
+    "network",
+    args=[
+        Arg("address", ArgType.STRING, "Address of the peer, as getpeerinfo has it", "", completion="peer_address"),
+        Arg("nodeid", ArgType.INTEGER, "Number of the connection", default=None, completion="peer_id"),
+    ],
+    help="Disconnects a peer at once. Give its address or its number; with the number the address must be empty.",
+    result="null",
+    example='"" 1',
+)
+def disconnect_node(context: AdminContext, address: str, nodeid: int | None) -> None:
+    if bool(address) == (nodeid is not None):
+        raise RpcError(rpc_errors.INVALID_PARAMS, "Only one of address and nodeid should be provided.")
+    if nodeid is None:
+        found = context.net.disconnect_by_address(address)
+    else:
+        found = context.net.disconnect_by_id(nodeid)
+    if not found:
+        raise RpcError(rpc_errors.CLIENT_NODE_NOT_CONNECTED, "Node not found in connected nodes")
+
+
+@command(
+    "getaddednodeinfo",
+    "network",
+    args=[Arg("node", ArgType.STRING, "One node only", default=None, completion="peer_address")],
+    help="Returns the nodes that addnode added, or the one given. Those of onetry are not listed.",
+    result="""[{
+  "addednode": "str",                as it was added
+  "connected": true|false,
+  "addresses": [{
+    "address": "ip:port",
+    "connected": "str"               inbound or outbound
+  }, ...]
+}, ...]""",
+    example="192.168.0.201",
+)
+def get_added_node_info(context: AdminContext, node: str | None) -> list[dict[str, object]]:
+    added = [target for target in context.net.added_nodes if node in (None, target)]
+    if node is not None and not added:
+        raise RpcError(rpc_errors.CLIENT_NODE_NOT_ADDED, "Error: Node has not been added.")
+    return [_added_node(context, target) for target in added]
+
+
+def _added_node(context: AdminContext, target: str) -> dict[str, object]:
+    try:
+        address = NetworkAddress.parse(target, default_port=context.chain.params.default_port)
+    except ValueError:  # a name: then the peer that was dialed by it
+        address = None
+    peers = [peer for peer in context.net.peers.values() if target == peer.name or address == peer.address]
+    shown = [
+        {"address": str(peer.address), "connected": "inbound" if peer.inbound else "outbound"} for peer in peers[:1]
+    ]
+    return {"addednode": target, "connected": bool(peers), "addresses": shown}
+
+
+@command(
+    "getnettotals",
+    "network",
+    help="Returns the bytes sent and received, and the state of the upload limit.",
+    result="""{
+  "totalbytesrecv": n,
+  "totalbytessent": n,
+  "timemillis": n,                   Unix milliseconds
+  "uploadtarget": {
+    "timeframe": n,                  seconds
+    "target": n,                     bytes in that time, 0 for no limit
+    "target_reached": true|false,
+    "serve_historical_blocks": true|false,
+    "bytes_left_in_cycle": n,
+    "time_left_in_cycle": n          seconds
+  }
+}""",
+)
+def get_net_totals(context: AdminContext) -> dict[str, object]:
+    return {
+        "totalbytesrecv": context.net.total_bytes_received,
+        "totalbytessent": context.net.total_bytes_sent,
+        "timemillis": int(context.clock.now() * 1000),
+        "uploadtarget": {
+            "timeframe": _UPLOAD_TIMEFRAME,
+            "target": 0,
+            "target_reached": False,
+            "serve_historical_blocks": True,
+            "bytes_left_in_cycle": 0,
+            "time_left_in_cycle": 0,
+        },
+    }
+
+
+@command(
+    "getnetworkinfo",
+    "network",
+    help="Returns the state of the network side of the node.",
+    result="""{
+  "version": n,                      of this program: 10000 * major + 100 * minor + patch
+  "subversion": "str",               the user agent
+  "protocolversion": n,
+  "localservices": "hex",
+  "localservicesnames": ["str", ...],
+  "localrelay": false,               the node asks peers for no transactions
+  "timeoffset": n,                   median of the outbound peers' clock offsets, seconds
+  "connections": n,
+  "connections_in": n,
+  "connections_out": n,
+  "networkactive": true|false,
+  "networks": [{
+    "name": "str",                   ipv4, ipv6, onion, i2p or cjdns
+    "limited": true|false,           not used
+    "reachable": true|false,         used
+    "proxy": "str",
+    "proxy_randomize_credentials": true|false
+  }, ...],
+  "relayfee": 0.0,                   no transactions are relayed
+  "incrementalfee": 0.0,
+  "localaddresses": [{"address": "str", "port": n, "score": n}, ...],
+  "warnings": ["str", ...]
+}""",
+)
+def get_network_info(context: AdminContext) -> dict[str, object]:
+    net = context.net
+    inbound = sum(peer.inbound for peer in net.peers.values())
+    public = [address for address in net.listening if address.is_routable()]
+    return {
+        "version": _version_number(ccnode.__version__),
+        "subversion": net.user_agent,
+        "protocolversion": PROTOCOL_VERSION,
+        "localservices": f"{net.local_services:016x}",
+        "localservicesnames": service_names(net.local_services),
+        "localrelay": False,
+        "timeoffset": _median_offset(context),
+        "connections": len(net.peers),
+        "connections_in": inbound,
+        "connections_out": len(net.peers) - inbound,
+        "networkactive": net.network_active,
+        "networks": [_network(context, network) for network in _NETWORKS],
+        "relayfee": NO_COINS,
+        "incrementalfee": NO_COINS,
+        "localaddresses": [{"address": at.host, "port": at.port, "score": _LOCAL_BIND} for at in public],
+        "warnings": [],
+    }
+
+
+def _version_number(version: str) -> int:
+    major, minor, patch = (int(part) for part in version.split(".")[:3])
+    return 10_000 * major + 100 * minor + patch
+
+
+def _median_offset(context: AdminContext) -> int:
+    offsets = [peer.time_offset for peer in context.net.peers.values() if not peer.inbound and peer.handshake_complete]
+    return int(median_low(offsets)) if offsets else 0
+
+
+def _network(context: AdminContext, network: Network) -> dict[str, object]:
+    wanted = context.config.onlynet
+    reachable = network in _REACHABLE_WITHOUT_PROXY and (not wanted or network.value in wanted)
+    return {
+        "name": network.value,
+        "limited": not reachable,
+        "reachable": reachable,
+        "proxy": "",
+        "proxy_randomize_credentials": False,
+    }
+
+
+@command(
+    "setnetworkactive",
+    "network",
+    args=[Arg("state", ArgType.BOOLEAN, "true to make and take connections, false to end them all")],
+    help="Switches the whole network side on or off.",
+    result="true|false    (boolean) the new state",
+    example="false",
+)
+def set_network_active(context: AdminContext, state: bool) -> bool:
+    context.net.set_network_active(state)
+    return context.net.network_active
+
+
+@command(
+    "getnodeaddresses",
+    "network",
+    args=[
+        Arg("count", ArgType.INTEGER, "How many at most; 0 for all", default=1),
+        Arg(
+            "network",
+            ArgType.STRING,
+            "Only of this network: ipv4, ipv6, onion, i2p or cjdns",
+            default=None,
+            completion=tuple(network.value for network in _NETWORKS),
+        ),
+    ],
+    help="Returns addresses that the node has heard of, at random.",
+    result="""[{
+  "time": n,                         when the node was last heard of, Unix seconds
+  "services": n,
+  "address": "str",
+  "port": n,
+  "network": "str"
+}, ...]""",
+    example="8 ipv4",
+)
+def get_node_addresses(context: AdminContext, count: int, network: str | None) -> list[dict[str, object]]:
+    if count < 0:
+        raise RpcError(rpc_errors.INVALID_PARAMETER, "Address count out of range")
+    if network is not None and network not in {known.value for known in _NETWORKS}:
+        raise RpcError(rpc_errors.INVALID_PARAMETER, f"Network not recognized: {network}")
+    known = context.addresses.sample(len(context.addresses))
+    wanted = (each for each in known if network in (None, each.address.network.value))
+    return [
+        {
+            "time": each.time,
+            "services": each.services,
+            "address": each.address.host,
+            "port": each.address.port,
+            "network": each.address.network.value,
+        }
+        for each in breathing(islice(wanted, count or None))
+    ]

@@ -1,0 +1,139 @@
+"""What the admin commands know of the node: `AdminContext`, which the composition root fills.
+
+The network side and the address table are described by Protocols, so that this page shows all that commands ask of
+them, and tests bring small stand-ins.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from gevent.event import Event
+
+from ccnode.admin.jsonrpc import ActiveCommand
+from ccnode.chain.headers import HeaderChain
+from ccnode.chain.index import TipChanged
+from ccnode.clock import SystemClock
+from ccnode.options import Config
+from ccnode.peers.peer import Peer
+from ccnode.sync.synchronizer import Synchronizer
+from ccnode.wire.address import NetworkAddress
+from ccnode.wire.addresses import TimedAddress
+
+LONGEST_WAIT: Final = 3600.0
+"""Seconds after which a command that waits for the chain answers anyway: its client may be long gone."""
+
+
+class Connections(Protocol):
+    """The connections, as commands see them. A target is what a person types: address or name, with port or not."""
+
+    @property
+    def peers(self) -> Mapping[int, Peer]:
+        """All connections by number, those still in their handshake too."""
+        ...
+
+    @property
+    def local_services(self) -> int: ...
+
+    @property
+    def user_agent(self) -> str: ...
+
+    @property
+    def network_active(self) -> bool: ...
+
+    @property
+    def total_bytes_sent(self) -> int: ...
+
+    @property
+    def total_bytes_received(self) -> int: ...
+
+    @property
+    def listening(self) -> Sequence[NetworkAddress]: ...
+
+    @property
+    def added_nodes(self) -> Sequence[str]: ...
+
+    def set_network_active(self, active: bool) -> None: ...
+
+    def add_node(self, target: str) -> bool:
+        """Keep a link to ``target``; False if that is asked for already."""
+        ...
+
+    def remove_node(self, target: str) -> bool:
+        """Take `add_node` back; False if it was not added."""
+        ...
+
+    def try_once(self, target: str) -> None:
+        """Dial once; returns after the dial, whatever came of it."""
+        ...
+
+    def disconnect_by_id(self, peer_id: int) -> bool: ...
+
+    def disconnect_by_address(self, address: str) -> bool: ...
+
+    def ping_all(self) -> None: ...
+
+
+class Addresses(Protocol):
+    """The table of known addresses."""
+
+    def sample(self, count: int, /) -> Sequence[TimedAddress]:
+        """``count`` of them, at random; ``time`` is when the node was last heard of."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+class TipWatch:
+    """Lets greenlets wait until the active chain is as they want it."""
+
+    def __init__(self, chain: HeaderChain) -> None:
+        self._waiting: set[Event] = set()
+        chain.subscribe(self._tip_changed)
+
+    def _tip_changed(self, _change: TipChanged) -> None:
+        for event in self._waiting:
+            event.set()
+
+    def wait_until(self, satisfied: Callable[[], bool], seconds: float, steady: Callable[[], float]) -> None:
+        """Return once ``satisfied()`` holds, or after ``seconds`` (0: `LONGEST_WAIT`) if it never does."""
+        end = steady() + (min(seconds, LONGEST_WAIT) or LONGEST_WAIT)
+        changed = Event()
+        self._waiting.add(changed)
+        try:
+            while not satisfied() and (left := end - steady()) > 0:
+                changed.wait(left)
+                changed.clear()
+        finally:
+            self._waiting.discard(changed)
+
+
+@dataclass(slots=True, kw_only=True)
+class AdminContext:
+    """One node, as its commands see it."""
+
+    config: Config
+    clock: SystemClock
+    chain: HeaderChain
+    sync: Synchronizer
+    net: Connections
+    addresses: Addresses
+    header_file: Path
+    debug_log: Path
+    stop: Callable[[], None]
+    """Ask the node to stop; returns at once."""
+    wake_timers: Callable[[], None]
+    """The clock was moved: run what is due now."""
+    persist_marks: Callable[[], None]
+    """The marks of invalid headers changed: store them."""
+    stats: Callable[[], Mapping[str, object]]
+    """The node's own figures, a JSON object, for getnodestats."""
+    active_commands: list[ActiveCommand] = field(default_factory=list)
+    started: float = field(init=False)
+    """Steady seconds at the start."""
+    tip_watch: TipWatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started = self.clock.steady()
+        self.tip_watch = TipWatch(self.chain)
