@@ -19,7 +19,7 @@ NON_CONTINUOUS = "non-continuous headers sequence"
 
 @dataclass(frozen=True, slots=True)
 class HeaderBatch:
-    """Headers, taken apart. ``verdict`` is on the first header without proof of work or without link to the one before, if any."""
+    """Headers, taken apart. ``verdict`` is on the first one without proof of work or link to the one before, if any."""
 
     headers: Sequence[bytes]
     hashes: list[bytes]
