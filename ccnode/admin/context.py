@@ -17,9 +17,9 @@ from ccnode.chain.index import TipChanged
 from ccnode.clock import SystemClock
 from ccnode.options import Config
 from ccnode.peers.peer import Peer
+from ccnode.storage.addresses import AddressInfo
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import NetworkAddress
-from ccnode.wire.addresses import TimedAddress
 
 LONGEST_WAIT: Final = 3600.0
 """Seconds after which a command that waits for the chain answers anyway: its client may be long gone."""
@@ -78,8 +78,12 @@ class Connections(Protocol):
 class Addresses(Protocol):
     """The table of known addresses."""
 
-    def sample(self, count: int, /) -> Sequence[TimedAddress]:
-        """``count`` of them, at random; ``time`` is when the node was last heard of."""
+    def sample(self, count: int, /) -> Sequence[tuple[NetworkAddress, AddressInfo]]:
+        """Up to ``count`` of them, at random, without the hopeless ones."""
+        ...
+
+    def counts(self) -> Mapping[str, Mapping[str, int]]:
+        """Per network how many there are: ``new``, ``tried`` and ``total``."""
         ...
 
     def __len__(self) -> int: ...

@@ -15,9 +15,9 @@ from ccnode.clock import SystemClock
 from ccnode.options import Config
 from ccnode.peers.misbehaviour import Discouragement, Misbehaviour
 from ccnode.peers.peer import ConnectionType, HandshakeStage, Peer
+from ccnode.storage.addresses import AddressInfo
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import NetworkAddress
-from ccnode.wire.addresses import TimedAddress
 from ccnode.wire.message import Message
 
 GENESIS_TIME = 1296688602
@@ -99,11 +99,14 @@ class FakeConnections:
         self.done.append("ping")
 
 
-class FakeAddresses(list[TimedAddress]):
+class FakeAddresses(list[tuple[NetworkAddress, AddressInfo]]):
     """A table whose sample is its beginning."""
 
-    def sample(self, count: int) -> list[TimedAddress]:
+    def sample(self, count: int) -> list[tuple[NetworkAddress, AddressInfo]]:
         return self[:count]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        return {"ipv4": {"new": 2, "tried": 1, "total": 3}, "onion": {"new": 4, "tried": 0, "total": 4}}
 
 
 class TestNode:

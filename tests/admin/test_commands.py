@@ -13,8 +13,8 @@ from ccnode.admin.commands import REGISTRY
 from ccnode.chain.networks import MAINNET, REGTEST, SIGNET
 from ccnode.errors import RpcError
 from ccnode.peers.peer import ConnectionType
+from ccnode.storage.addresses import AddressInfo
 from ccnode.wire.address import NetworkAddress
-from ccnode.wire.addresses import TimedAddress
 
 GENESIS = "0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206"
 
@@ -385,9 +385,9 @@ def test_disconnectnode(node: TestNode) -> None:
 def test_getnodeaddresses(node: TestNode) -> None:
     onion = NetworkAddress.parse("pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd.onion:8333")
     node.addresses += [
-        TimedAddress(1000, 9, NetworkAddress.parse("1.2.3.4:8333")),
-        TimedAddress(1001, 1, onion),
-        TimedAddress(1002, 1, NetworkAddress.parse("[2a00::1]:8333")),
+        (NetworkAddress.parse("1.2.3.4:8333"), AddressInfo(services=9, last_seen=1000)),
+        (onion, AddressInfo(services=1, last_seen=1001)),
+        (NetworkAddress.parse("[2a00::1]:8333"), AddressInfo(services=1, last_seen=1002)),
     ]
     first = {"time": 1000, "services": 9, "address": "1.2.3.4", "port": 8333, "network": "ipv4"}
     assert node.call("getnodeaddresses") == [first]
@@ -399,6 +399,18 @@ def test_getnodeaddresses(node: TestNode) -> None:
     assert node.call("getnodeaddresses", 5, "i2p") == []
     assert refused(node, "getnodeaddresses", -1) == (-8, "Address count out of range")
     assert refused(node, "getnodeaddresses", 1, "Foo") == (-8, "Network not recognized: Foo")
+
+
+def test_getaddrmaninfo(node: TestNode) -> None:
+    nothing = {"new": 0, "tried": 0, "total": 0}
+    assert node.call("getaddrmaninfo") == {
+        "ipv4": {"new": 2, "tried": 1, "total": 3},
+        "ipv6": nothing,
+        "onion": {"new": 4, "tried": 0, "total": 4},
+        "i2p": nothing,
+        "cjdns": nothing,
+        "all_networks": {"new": 6, "tried": 1, "total": 7},
+    }
 
 
 # Control

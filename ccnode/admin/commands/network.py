@@ -3,7 +3,6 @@
 A field of Core's that belongs to blocks or transactions keeps the value it has in Core before the first one comes.
 """
 
-from itertools import islice
 from statistics import median_low
 
 import ccnode
@@ -384,14 +383,33 @@ def get_node_addresses(context: AdminContext, count: int, network: str | None) -
     if network is not None and network not in {known.value for known in _NETWORKS}:
         raise RpcError(rpc_errors.INVALID_PARAMETER, f"Network not recognized: {network}")
     known = context.addresses.sample(len(context.addresses))
-    wanted = (each for each in known if network in (None, each.address.network.value))
+    wanted = [(address, info) for address, info in known if network in (None, address.network.value)]
     return [
         {
-            "time": each.time,
-            "services": each.services,
-            "address": each.address.host,
-            "port": each.address.port,
-            "network": each.address.network.value,
+            "time": info.last_seen,
+            "services": info.services,
+            "address": address.host,
+            "port": address.port,
+            "network": address.network.value,
         }
-        for each in breathing(islice(wanted, count or None))
+        for address, info in breathing(wanted[: count or None])
     ]
+
+
+@command(
+    "getaddrmaninfo",
+    "network",
+    help="Returns how many addresses the node knows, by network.",
+    result="""{
+  "network": {                       ipv4, ipv6, onion, i2p, cjdns, all_networks
+    "new": n,                        never connected to
+    "tried": n,                      connected to before
+    "total": n
+  }, ...
+}""",
+)
+def get_addrman_info(context: AdminContext) -> dict[str, dict[str, int]]:
+    nothing = {"new": 0, "tried": 0, "total": 0}
+    counts = context.addresses.counts()
+    rows = {network.value: {**nothing, **counts.get(network.value, {})} for network in _NETWORKS}
+    return {**rows, "all_networks": {name: sum(row[name] for row in rows.values()) for name in nothing}}
