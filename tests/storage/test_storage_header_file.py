@@ -5,6 +5,9 @@ import logging
 import os
 import random
 import re
+import resource
+import subprocess
+import sys
 from pathlib import Path
 from zlib import crc32
 
@@ -15,6 +18,7 @@ from hypothesis import strategies as st
 from ccnode.errors import ExitStatus, StartupError, StorageError
 from ccnode.storage import header_file
 from ccnode.storage.header_file import CRC_SIZE, FILE_HEADER_SIZE, RESIDUE, HeaderFile, HeaderFileKind, salvage
+from tests.support.data import ROOT
 
 SIZE = 80
 RECORD = SIZE + CRC_SIZE
@@ -284,6 +288,53 @@ def test_full_disk_leaves_nothing_half_written(path: Path, monkeypatch: pytest.M
     file.append(headers(3))
     file.close()
     assert content(path) == expected + headers(3)
+
+
+def test_real_limit_on_the_file_size(path: Path) -> None:
+    expected = filled(path, 2)
+    file = HeaderFile.open(path, KIND)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        for room, reason in ((RECORD + 10, f"{RECORD + 10} of {3 * RECORD} bytes written"), (0, "File too large")):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + room, hard))
+            with pytest.raises(StorageError, match=reason):
+                file.append(headers(3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    file.close()
+    assert content(path) == expected
+
+
+CHILD = """
+import random, sys
+from pathlib import Path
+from ccnode.storage.header_file import HeaderFile, HeaderFileKind
+file = HeaderFile.open(Path(sys.argv[1]), HeaderFileKind("regtest", b"magi", "bitcoin", b"G" * 80, bytes(32)))
+rng = random.Random(1)
+while True:
+    file.append([rng.randbytes(80) for _ in range(2000)])
+    print(len(file), flush=True)
+"""
+
+
+@pytest.mark.parametrize("appends", [1, 5, 20])
+def test_kill_loses_no_header_that_append_returned_for(path: Path, appends: int) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert child.stdout is not None
+    reported = [int(child.stdout.readline()) for _ in range(appends)]
+    child.kill()
+    reported += [int(line) for line in child.communicate()[0].split()]
+    file = HeaderFile.open(path, HeaderFileKind("regtest", b"magi", "bitcoin", b"G" * 80, bytes(32)))
+    data = b"".join(file.load())
+    file.close()
+    assert len(data) // SIZE >= reported[-1]
+    rng = random.Random(1)
+    assert data == b"G" * 80 + b"".join(rng.randbytes(80) for _ in range(len(data) // SIZE - 1))
 
 
 def test_failed_sync_is_a_storage_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
