@@ -13,14 +13,14 @@ whoever sends them lets others run in between.
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol
 
 from ccnode.admin import rpc_errors
 from ccnode.admin.registry import Registry
 from ccnode.clock import Clock
-from ccnode.errors import CcnodeError, RpcError
+from ccnode.errors import CcnodeError, RpcError, StorageError
 
 log = logging.getLogger("ccnode.rpc")
 
@@ -47,11 +47,20 @@ class Context(Protocol):
 
 
 class Dispatcher:
-    """Answers requests with one registry's commands run on one context."""
+    """Answers requests with one registry's commands run on one context.
 
-    def __init__(self, registry: Registry, context: Context) -> None:
+    ``on_storage_fault`` is told when a command ran into a store that cannot be used; its caller is answered as well.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        context: Context,
+        on_storage_fault: Callable[[StorageError], object] = lambda _error: None,
+    ) -> None:
         self._registry = registry
         self._context = context
+        self._on_storage_fault = on_storage_fault
 
     def answer(self, line: bytes) -> Iterator[str]:
         """The pieces of the answer to one line, without its newline; nothing at all for notifications."""
@@ -107,7 +116,10 @@ class Dispatcher:
             return self._registry.call(self._context, method, request.get("params"), words=request.get("words") is True)
         except RpcError:
             raise
-        except CcnodeError as error:  # for one, a store that cannot be read
+        except StorageError as error:
+            self._on_storage_fault(error)
+            raise RpcError(rpc_errors.DATABASE_ERROR, str(error)) from error
+        except CcnodeError as error:
             raise RpcError(rpc_errors.MISC_ERROR, str(error)) from error
         except Exception as error:  # the supervisor of commands: a defect in one answers its caller, no more
             log.exception("%s failed", method)

@@ -15,7 +15,6 @@ import errno
 import json
 import logging
 import os
-import socket as system_socket
 import stat
 import struct
 from collections.abc import Callable, Iterator
@@ -27,7 +26,7 @@ from gevent import socket
 
 from ccnode.admin import rpc_errors
 from ccnode.errors import ExitStatus, StartupError
-from ccnode.network.hub import DeadlineExceeded, breathe, deadline, spawn
+from ccnode.network.hub import DeadlineExceeded, Supervisor, breathe, deadline, spawn
 
 log = logging.getLogger("ccnode.rpc")
 
@@ -69,6 +68,7 @@ class AdminServer:
         self._idle_seconds = idle_seconds
         self._send_seconds = send_seconds
         self._listener: socket.socket | None = None
+        self._acceptor: Supervisor | None = None
         self._clients: dict[gevent.Greenlet, socket.socket] = {}
         self._inode: int | None = None
 
@@ -88,7 +88,7 @@ class AdminServer:
                 f"cannot open the admin socket {self.path}: {error.strerror}", ExitStatus.DATADIR
             ) from error
         self._listener = listener
-        spawn("admin-accept", self._accept_loop, listener)
+        self._acceptor = Supervisor("admin-accept", lambda: self._accept_loop(listener))
 
     def close(self) -> None:
         """Stop listening, let answers under way finish for a moment, end every client, remove the file."""
@@ -96,11 +96,13 @@ class AdminServer:
         if listener is None:
             return
         listener.close()
+        if self._acceptor is not None:
+            self._acceptor.stop()
         self._remove_file()
         tasks = [task for task in self._clients if task is not gevent.getcurrent()]
         for task in tasks:
             _shutdown(self._clients[task])
-        gevent.joinall(tasks, timeout=CLOSE_SECONDS)
+        gevent.joinall(tasks, timeout=CLOSE_SECONDS)  # how each of them ends is its own affair
         gevent.killall(tasks, timeout=CLOSE_SECONDS)
 
     def _remove_file(self) -> None:
@@ -122,31 +124,21 @@ class AdminServer:
                 log.warning("admin socket: accept: %s", error.strerror)
                 gevent.sleep(_ACCEPT_PAUSE_SECONDS)
                 continue
-            refusal = self._refusal(connection)
-            if refusal:
-                _refuse(connection, refusal)
-            else:
-                task = spawn("admin-client", self._serve, connection)
-                self._clients[task] = connection
-                task.link(self._client_ended)
-
-    def _refusal(self, connection: socket.socket) -> str:
-        """Why this client is not served; empty if it is."""
-        uid = peer_uid(connection)
-        if uid is not None and uid not in (0, os.geteuid()):
-            log.warning("admin socket: user %d was refused", uid)
-            return "not your node"
-        if len(self._clients) >= self._max_clients:
-            return f"too many admin clients ({self._max_clients})"
-        return ""
+            task = spawn("admin-client", self._serve, connection, len(self._clients) < self._max_clients)
+            self._clients[task] = connection
+            task.link(self._client_ended)
 
     def _client_ended(self, task: gevent.Greenlet) -> None:
         # A link, not a `finally` in the task: a task killed before it ran would not get there.
         self._clients.pop(task).close()
 
-    def _serve(self, connection: socket.socket) -> None:
+    def _serve(self, connection: socket.socket, has_room: bool) -> None:
         """One client, from its first line to its end."""
         try:
+            refusal = _refusal(connection) if has_room else f"too many admin clients ({self._max_clients})"
+            if refusal:
+                self._send_all(connection, _refusal_line(refusal))
+                return
             for line in self._lines(connection):
                 self._send(connection, line)
         except DeadlineExceeded:
@@ -168,7 +160,7 @@ class AdminServer:
                     yield line
                 continue
             if len(buffer) > self._max_line:
-                self._send_all(connection, _refusal(f"a request line is over {self._max_line} bytes"))
+                self._send_all(connection, _refusal_line(f"a request line is over {self._max_line} bytes"))
                 return
             searched = len(buffer)
             with deadline(self._idle_seconds):
@@ -200,12 +192,21 @@ class AdminServer:
 
 def peer_uid(connection: socket.socket) -> int | None:
     """The user at the other end; None where the system cannot tell (then the file's mode is the protection)."""
-    option = getattr(system_socket, "SO_PEERCRED", None)
+    option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         return None
     layout = struct.Struct("3i")  # pid, uid, gid
     uid: int = layout.unpack(connection.getsockopt(socket.SOL_SOCKET, option, layout.size))[1]
     return uid
+
+
+def _refusal(connection: socket.socket) -> str:
+    """Why this client is not served; empty if it is."""
+    uid = peer_uid(connection)
+    if uid is None or uid in (0, os.geteuid()):
+        return ""
+    log.warning("admin socket: user %d was refused", uid)
+    return "not your node"
 
 
 def _clear_stale(path: Path) -> None:
@@ -229,17 +230,9 @@ def _clear_stale(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _refusal(reason: str) -> bytes:
+def _refusal_line(reason: str) -> bytes:
     reply = {"jsonrpc": "2.0", "error": {"code": rpc_errors.INVALID_REQUEST, "message": reason}, "id": None}
     return json.dumps(reply).encode() + b"\n"
-
-
-def _refuse(connection: socket.socket, reason: str) -> None:
-    try:
-        connection.sendall(_refusal(reason))  # a fresh connection takes so little without waiting
-    except OSError as error:
-        log.debug("admin client: %s", error.strerror)
-    connection.close()
 
 
 def _shutdown(connection: socket.socket) -> None:

@@ -76,13 +76,20 @@ def test_version_2_and_older_replies() -> None:
         (b'{"jsonrpc":"2.0","id":1}', -32600, "Missing method"),
         (b'{"jsonrpc":"2.0","id":1,"method":3}', -32600, "Method must be a string"),
         (b'{"jsonrpc":"2.0","id":1,"method":"add","params":3}', -32600, "Params must be an array or object"),
-        (b'{"jsonrpc":"2.0","id":1,"method":"damaged"}', -1, "the header file cannot be read"),
+        (b'{"jsonrpc":"2.0","id":1,"method":"damaged"}', -20, "the header file cannot be read"),
     ],
 )
 def test_errors(line: bytes, code: int, message: str) -> None:
     reply = json.loads(answer(line))
     assert reply["error"] == {"code": code, "message": message}
     assert "result" not in reply
+
+
+def test_the_node_hears_of_a_damaged_store() -> None:
+    context = types.SimpleNamespace(clock=SystemClock(), active_commands=[])
+    faults: list[StorageError] = []
+    "".join(Dispatcher(registry, context, faults.append).answer(b'{"id":1,"method":"damaged"}'))
+    assert [str(fault) for fault in faults] == ["the header file cannot be read"]
 
 
 def test_a_defect_in_a_command_is_logged_and_answered(caplog: pytest.LogCaptureFixture) -> None:
