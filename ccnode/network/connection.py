@@ -1,0 +1,238 @@
+"""A peer with a socket: one greenlet reads, one writes.
+
+The reader is a plain blocking loop: take the next frame out of the transport, deliver it, and only when no whole
+frame is left wait for more bytes. The writer drains a queue. Between them stand two bounds:
+
+- over ``max_send_buffer`` queued bytes the reader stops until the writer is below it again, so a peer that asks
+  without reading the answers is no longer read itself, and TCP carries the pressure back to it (Core's
+  ``fPauseSend``);
+- over `HARD_SEND_LIMIT` the connection is dropped: somebody else queues for a peer that takes nothing.
+
+`Connection.disconnect` only marks, and shuts the reading side so that a waiting reader wakes; the peer's own greenlet
+closes everything, and reports the end exactly once. Sockets stay without timeouts (a timeout would belong to both
+directions): dead connections are the keepalive's business.
+"""
+
+import logging
+import socket
+from collections import deque
+from collections.abc import Callable
+
+import gevent
+from gevent.event import Event
+
+from ccnode.clock import Clock
+from ccnode.errors import FramingError
+from ccnode.network.hub import DeadlineExceeded, breathe, deadline, spawn
+from ccnode.peers.peer import ConnectionType, Peer
+from ccnode.wire.address import NetworkAddress
+from ccnode.wire.framing import Frame, Transport
+from ccnode.wire.message import Message
+
+log = logging.getLogger("ccnode.net")
+
+RECEIVE_SIZE = 65_536
+"""Bytes asked of the socket at once (Core reads 64 KiB)."""
+
+WRITE_SIZE = 262_144
+"""Bytes handed to the socket at once."""
+
+DEFAULT_MAX_SEND_BUFFER = 1_000_000
+"""Queued bytes above which a peer is not read (Core: ``-maxsendbuffer``)."""
+
+HARD_SEND_LIMIT = 16_000_000
+"""Queued bytes at which a peer is dropped: four of the largest messages."""
+
+FLUSH_SECONDS = 1.0
+"""How long a closing connection may take to send what is queued."""
+
+
+class Connection(Peer):
+    """A `Peer` on a connected stream socket."""
+
+    __slots__ = (
+        "_clock",
+        "_deliver",
+        "_drained",
+        "_on_dirty",
+        "_queue",
+        "_queued",
+        "_sock",
+        "_transport",
+        "_wake",
+        "_writer",
+        "max_send_buffer",
+    )
+
+    def __init__(
+        self,
+        peer_id: int,
+        sock: socket.socket,
+        address: NetworkAddress,
+        connection_type: ConnectionType,
+        *,
+        transport: Transport,
+        clock: Clock,
+        deliver: Callable[["Connection", Frame], None],
+        on_dirty: Callable[[Peer], None],
+        max_send_buffer: int = DEFAULT_MAX_SEND_BUFFER,
+    ) -> None:
+        super().__init__(peer_id, address, connection_type, clock.now())
+        self._sock = sock
+        self._transport = transport
+        self._clock = clock
+        self._deliver = deliver
+        self._on_dirty = on_dirty
+        self.max_send_buffer = max_send_buffer
+        self._queue: deque[bytes] = deque()
+        self._queued = 0
+        self._wake = Event()
+        self._drained = Event()
+        self._writer: gevent.Greenlet | None = None
+
+    # -- what the deciding rooms use -----------------------------------------------------------------------------
+
+    def send(self, message: Message) -> None:
+        if self.closing:
+            return
+        data = self._transport.frame(message.command, message.encode())
+        counts = self.sent_per_message
+        counts[message.command] = counts.get(message.command, 0) + len(data)
+        self._enqueue(data)
+
+    def mark_dirty(self) -> None:
+        if not self.dirty:
+            self.dirty = True
+            self._on_dirty(self)
+
+    def disconnect(self, reason: str) -> None:
+        if self.closing:
+            return
+        self.disconnect_reason = reason
+        self._wake.set()
+        self._drained.set()
+        self._shutdown(socket.SHUT_RD)
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Read until the connection ends, then close it. Runs as the peer's own greenlet.
+
+        Errors of the socket and of the framing end the connection with a reason; all others are the caller's.
+        """
+        self._writer = spawn(f"peer-{self.id}-writer", self._write_loop)
+        try:
+            self._enqueue(self._transport.data_to_send())
+            self._read_loop()
+        except FramingError as error:
+            self.disconnect(str(error))
+        except OSError as error:
+            self.disconnect(f"socket error: {error.strerror or error}")
+        finally:
+            self._close()
+
+    @property
+    def send_queue_bytes(self) -> int:
+        """Bytes waiting to be sent."""
+        return self._queued
+
+    def _read_loop(self) -> None:
+        transport = self._transport
+        deliver = self._deliver
+        while not self.closing:
+            frame = transport.next_frame()
+            if frame is None:
+                self._fill()
+            else:
+                deliver(self, frame)
+                if self._queued > self.max_send_buffer:
+                    self.wait_drained()
+            breathe()
+
+    def _fill(self) -> None:
+        """Wait for bytes and give them to the transport; a large payload is received in place."""
+        buffer = self._transport.payload_buffer()
+        if buffer is None:
+            data = self._sock.recv(RECEIVE_SIZE)
+            count = len(data)
+            self._transport.receive_data(data)
+        else:
+            count = self._sock.recv_into(buffer)
+            buffer.release()
+            self._transport.payload_filled(count)
+        if count == 0:
+            self.disconnect("the peer closed the connection")
+            return
+        self.bytes_received += count
+        self.last_recv = self._clock.now()
+
+    def wait_drained(self) -> None:
+        """Wait until the queue is below ``max_send_buffer`` again, or the connection is closing."""
+        while self._queued > self.max_send_buffer and not self.closing:
+            self._drained.clear()
+            self._drained.wait()
+
+    def _enqueue(self, data: bytes) -> None:
+        if not data:
+            return
+        self._queue.append(data)
+        self._queued += len(data)
+        self._wake.set()
+        if self._queued > HARD_SEND_LIMIT:
+            self._queue.clear()
+            self._queued = 0
+            self.disconnect("does not take what is sent to it")
+
+    def _write_loop(self) -> None:
+        try:
+            while True:
+                self._wake.wait()
+                self._wake.clear()
+                while self._queue:
+                    self._write(self._next_chunk())
+                if self.closing:
+                    return
+        except OSError as error:
+            self._queue.clear()
+            self._queued = 0
+            self.disconnect(f"socket error: {error.strerror or error}")
+
+    def _next_chunk(self) -> bytes:
+        queue = self._queue
+        chunk = queue.popleft()
+        if len(chunk) >= WRITE_SIZE or not queue:
+            return chunk
+        parts, size = [chunk], len(chunk)
+        while queue and size + len(queue[0]) <= WRITE_SIZE:
+            parts.append(queue.popleft())
+            size += len(parts[-1])
+        return b"".join(parts)
+
+    def _write(self, chunk: bytes) -> None:
+        view = memoryview(chunk)
+        while view:
+            count = self._sock.send(view)
+            view = view[count:]
+            self._queued -= count
+            self.bytes_sent += count
+            self.last_send = self._clock.now()
+            if self._queued <= self.max_send_buffer:
+                self._drained.set()
+            breathe()
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._wake.set()
+            try:
+                with deadline(FLUSH_SECONDS):
+                    self._writer.join()
+            except DeadlineExceeded:
+                self._writer.kill(timeout=FLUSH_SECONDS)
+        self._shutdown(socket.SHUT_RDWR)
+        self._sock.close()
+
+    def _shutdown(self, how: int) -> None:
+        try:
+            self._sock.shutdown(how)
+        except OSError as error:  # the other side was quicker
+            log.debug("peer=%d shutdown: %s", self.id, error.strerror or error)

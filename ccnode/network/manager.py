@@ -1,0 +1,330 @@
+"""All connections: who is connected, where each message goes, and when each peer is looked after.
+
+A message's trip: the peer's reader takes a frame off its transport and calls `ConnectionManager._deliver`; the factory
+makes a message of it; the handshake takes what is its own; anything else goes through one table from message type to
+handler. Handlers decide without switching greenlets. After a message that marked its peer dirty, and whenever
+something is due, the peer's *pass* runs: everything it is owed, in one function.
+"""
+
+import logging
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import gevent
+
+from ccnode.clock import Clock
+from ccnode.errors import DecodeError, StorageError
+from ccnode.network.connection import DEFAULT_MAX_SEND_BUFFER, Connection
+from ccnode.network.hub import breathe, spawn
+from ccnode.network.timers import Timeline, Timers
+from ccnode.peers.addressbook import AddressBook, AddressIntake
+from ccnode.peers.handshake import Handshake
+from ccnode.peers.keepalive import Keepalive
+from ccnode.peers.misbehaviour import Misbehaviour
+from ccnode.peers.peer import ConnectionType, Peer
+from ccnode.peers.unoffered import HANDLERS as UNOFFERED_HANDLERS
+from ccnode.peers.unoffered import oversize
+from ccnode.sync.synchronizer import Synchronizer
+from ccnode.wire.address import NetworkAddress
+from ccnode.wire.addresses import Addr, AddrV2
+from ccnode.wire.factory import MESSAGE_TYPES, MessageFactory
+from ccnode.wire.framing import Frame, V1Transport
+from ccnode.wire.keepalive import Ping, Pong
+from ccnode.wire.message import Message
+from ccnode.wire.serialize import OversizeError
+
+log = logging.getLogger("ccnode.net")
+
+OTHER = "*other*"
+"""Under this name the bytes of unknown commands are counted, so that a peer cannot grow the table."""
+
+CLOSE_SECONDS = 3.0
+"""How long all connections together may take to close when the node stops."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkRooms:
+    """The deciding parts a connection manager drives."""
+
+    handshake: Handshake
+    keepalive: Keepalive
+    misbehaviour: Misbehaviour
+    sync: Synchronizer
+    addresses: AddressIntake
+    book: AddressBook
+
+
+class ConnectionManager:
+    """Owns the connections; the dialer and the listener bring it sockets."""
+
+    def __init__(
+        self,
+        *,
+        magic: bytes,
+        factory: MessageFactory,
+        rooms: NetworkRooms,
+        clock: Clock,
+        timers: Timers,
+        fatal: Callable[[BaseException], None],
+        max_inbound: int,
+        log_addresses: bool = False,
+        max_send_buffer: int = DEFAULT_MAX_SEND_BUFFER,
+    ) -> None:
+        """:param fatal: given an error of chain or storage, stops the node."""
+        self.peers: dict[int, Connection] = {}
+        self.network_active = True
+        self._magic = magic
+        self._factory = factory
+        self._rooms = rooms
+        self._clock = clock
+        self._timers = timers
+        self._fatal = fatal
+        self._max_inbound = max_inbound
+        self._log_addresses = log_addresses
+        self._max_send_buffer = max_send_buffer
+        self._next_id = 0
+        self._ended_received = 0
+        self._ended_sent = 0
+        self._handling: Connection | None = None
+        self._tasks: dict[int, gevent.Greenlet] = {}
+        self._gone_listeners: list[Callable[[Peer], None]] = []
+        rooms.handshake.notifies(self._version_known, self._handshaked)
+        self._handlers: Mapping[type[Message], Callable[[Peer, Any], None]] = {
+            Ping: rooms.keepalive.on_ping,
+            Pong: rooms.keepalive.on_pong,
+            Addr: rooms.addresses.on_addresses,
+            AddrV2: rooms.addresses.on_addresses,
+            **UNOFFERED_HANDLERS,
+            **rooms.sync.handlers,
+        }
+
+    # -- connections ---------------------------------------------------------------------------------------------
+
+    def add(
+        self, sock: socket.socket, address: NetworkAddress, connection_type: ConnectionType, name: str | None = None
+    ) -> Connection:
+        """Take over a connected socket. ``name`` is what a person called the peer, if one did."""
+        peer = Connection(
+            self._next_id,
+            sock,
+            address,
+            connection_type,
+            transport=V1Transport(self._magic),
+            clock=self._clock,
+            deliver=self._deliver,
+            on_dirty=self._marked_dirty,
+            max_send_buffer=self._max_send_buffer,
+        )
+        self._next_id += 1
+        peer.name = name or peer.name
+        self.peers[peer.id] = peer
+        self._tasks[peer.id] = spawn(f"peer-{peer.id}", self._run_peer, peer)
+        return peer
+
+    def accept(self, sock: socket.socket, remote: NetworkAddress, local: NetworkAddress) -> None:
+        """Take an inbound connection, or close it at once when there is no room."""
+        if not self.network_active or self.count(inbound=True) >= self._max_inbound:
+            log.debug("inbound connection dropped: no room")
+            sock.close()
+            return
+        self.add(sock, remote, ConnectionType.INBOUND).bind = local
+
+    def wait_gone(self, peer: Peer) -> None:
+        """Wait until the connection has ended."""
+        task = self._tasks.get(peer.id)
+        if task is not None:
+            task.join()
+
+    def on_gone(self, listener: Callable[[Peer], None]) -> None:
+        """Call ``listener`` with every peer whose connection has ended."""
+        self._gone_listeners.append(listener)
+
+    def _run_peer(self, peer: Connection) -> None:
+        """A peer's whole life; whatever goes wrong in it takes down this peer only, unless the chain is damaged."""
+        log.debug("peer=%d %s connection%s", peer.id, peer.connection_type.value, self._named(peer))
+        try:
+            self._rooms.handshake.start(peer)
+            peer.run()
+        except StorageError as error:
+            peer.disconnect("the node stops")
+            self._fatal(error)
+        except Exception:
+            log.exception("peer=%d a defect of ours ended the connection", peer.id)
+            peer.disconnect("internal error")
+        finally:
+            self._gone(peer)
+
+    def _gone(self, peer: Connection) -> None:
+        del self.peers[peer.id]
+        del self._tasks[peer.id]
+        self._timers.disarm(peer.id)
+        self._ended_received += peer.bytes_received
+        self._ended_sent += peer.bytes_sent
+        self._rooms.handshake.gone(peer)
+        self._rooms.addresses.left(peer)
+        self._rooms.sync.left(peer)
+        log.log(
+            logging.INFO if peer.handshake_complete else logging.DEBUG,
+            "peer=%d disconnected: %s",
+            peer.id,
+            peer.disconnect_reason or "connection ended",
+        )
+        for listener in self._gone_listeners:
+            listener(peer)
+
+    def close(self) -> None:
+        """Disconnect everybody and wait for it; what is left after `CLOSE_SECONDS` is killed."""
+        for peer in self.peers.values():
+            peer.disconnect("the node stops")
+        tasks = list(self._tasks.values())
+        gevent.joinall(tasks, timeout=CLOSE_SECONDS)
+        gevent.killall(tasks, timeout=1.0)
+
+    # -- messages ------------------------------------------------------------------------------------------------
+
+    def _deliver(self, peer: Connection, frame: Frame) -> None:
+        command, payload, size, fault = frame
+        counts = peer.received_per_message
+        counted = command if command in MESSAGE_TYPES else OTHER
+        counts[counted] = counts.get(counted, 0) + size
+        if fault is not None:
+            log.debug("peer=%d %s dropped: %s", peer.id, command or "a message", fault)
+            return
+        try:
+            message = self._factory.decode(command, payload)
+        except OversizeError as error:
+            if peer.handshake_complete:
+                oversize(peer, error, self._rooms.misbehaviour)
+            return
+        except DecodeError as error:
+            log.debug("peer=%d %s of %d bytes dropped: %s", peer.id, command, len(payload), error)
+            return
+        self._handling = peer
+        handler = self._handlers.get(type(message)) if peer.handshake_complete else None
+        if handler is not None:
+            handler(peer, message)
+        elif not self._rooms.handshake.handle(peer, message):
+            log.debug("peer=%d %s ignored", peer.id, counted)
+        self._handling = None
+        if peer.dirty:
+            self.run_pass(peer)
+
+    def _handshaked(self, peer: Peer) -> None:
+        """The handshake told us: from now on everything may be sent to ``peer``."""
+        self._rooms.sync.joined(peer)
+        log.info(
+            "peer=%d connected%s: %s, version %d, %s, height %d",
+            peer.id,
+            self._named(peer),
+            peer.connection_type.value,
+            peer.version,
+            peer.user_agent or "no user agent",
+            peer.start_height,
+        )
+
+    def _named(self, peer: Peer) -> str:
+        """The address, for a log line, if it may stand there: a person wrote it, or asked for it."""
+        return f" to {peer.name}" if self._log_addresses or peer.connection_type is ConnectionType.MANUAL else ""
+
+    def _version_known(self, peer: Peer) -> None:
+        """The handshake told us: ``peer`` said who it is, and was sent a getaddr if we want addresses."""
+        self._rooms.addresses.expect_from(peer)
+        if not peer.inbound:
+            self._rooms.book.good(peer.address, peer.services)
+
+    # -- passes --------------------------------------------------------------------------------------------------
+
+    def run_pass(self, peer: Peer) -> None:
+        """Send ``peer`` what it is owed, and arm the timers for the next time."""
+        if peer.closing:
+            return
+        peer.dirty = False
+        now = self._clock.now()
+        wall = self._rooms.keepalive.send_pass(peer, now)
+        if peer.handshake_complete and not peer.closing:
+            sync_wall, steady = self._rooms.sync.send_pass(peer, now)
+            wall = min(wall, sync_wall)
+            self._timers.arm(Timeline.STEADY, steady, peer.id, lambda: self.run_pass(peer))
+        self._timers.arm(Timeline.WALL, wall, peer.id, lambda: self.run_pass(peer))
+
+    def _marked_dirty(self, peer: Peer) -> None:
+        """A room marked ``peer``. If it is the one whose message is being handled, its pass follows anyway."""
+        if peer is not self._handling:
+            self._timers.arm(Timeline.STEADY, -inf, "dirty peers", self._run_dirty_passes)
+
+    def _run_dirty_passes(self) -> None:
+        for peer in list(self.peers.values()):
+            if peer.dirty:
+                self.run_pass(peer)
+                breathe()
+
+    def broadcast(self, message: Message, wanted: Callable[[Peer], bool] = lambda _peer: True) -> int:
+        """Send ``message`` to every handshaked peer that ``wanted`` says yes to; returns to how many."""
+        receivers = [peer for peer in self.handshaked_peers() if wanted(peer)]
+        for peer in receivers:
+            peer.send(message)
+        return len(receivers)
+
+    # -- questions and orders of the admin side ------------------------------------------------------------------
+
+    def handshaked_peers(self) -> Iterator[Connection]:
+        return (peer for peer in self.peers.values() if peer.handshake_complete)
+
+    def count(self, *, inbound: bool) -> int:
+        """Connections in one direction, unfinished handshakes included."""
+        return sum(peer.inbound is inbound for peer in self.peers.values())
+
+    def is_connected_to(self, address: NetworkAddress) -> bool:
+        """Whether a connection to this address and port exists."""
+        return any(peer.address == address for peer in self.peers.values())
+
+    @property
+    def total_bytes_received(self) -> int:
+        return self._ended_received + sum(peer.bytes_received for peer in self.peers.values())
+
+    @property
+    def total_bytes_sent(self) -> int:
+        return self._ended_sent + sum(peer.bytes_sent for peer in self.peers.values())
+
+    @property
+    def send_queue_bytes(self) -> int:
+        """Bytes waiting to be sent, over all peers."""
+        return sum(peer.send_queue_bytes for peer in self.peers.values())
+
+    @property
+    def local_services(self) -> int:
+        return self._rooms.handshake.services
+
+    @property
+    def user_agent(self) -> str:
+        return self._rooms.handshake.user_agent
+
+    def set_network_active(self, active: bool) -> None:
+        """Switch all networking off or on; off drops every connection."""
+        self.network_active = active
+        if not active:
+            for peer in self.peers.values():
+                peer.disconnect("networking was switched off")
+
+    def disconnect_by_id(self, peer_id: int) -> bool:
+        peer = self.peers.get(peer_id)
+        if peer is not None:
+            peer.disconnect("by command")
+        return peer is not None
+
+    def disconnect_by_address(self, address: str) -> bool:
+        """Drop the peer shown under ``address``; False if there is none."""
+        for peer in self.peers.values():
+            if address in (str(peer.address), peer.name):
+                peer.disconnect("by command")
+                return True
+        return False
+
+    def ping_all(self) -> None:
+        """Ping every peer now, whatever its timer says."""
+        for peer in self.handshaked_peers():
+            peer.ping_requested = True
+            self.run_pass(peer)

@@ -1,0 +1,123 @@
+"""The network room's front door: starts and stops its parts together, and answers the admin side's questions."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import gevent
+
+from ccnode.errors import StartupError
+from ccnode.network.connection import Connection
+from ccnode.network.dialer import Dialer
+from ccnode.network.hub import spawn
+from ccnode.network.listener import Listener, bind
+from ccnode.network.manager import ConnectionManager
+from ccnode.network.seeding import DnsSeeding
+from ccnode.network.timers import Timers
+from ccnode.wire.address import NetworkAddress
+
+
+class Network:
+    """Everything with a socket that faces other nodes."""
+
+    def __init__(self, manager: ConnectionManager, dialer: Dialer, timers: Timers, seeding: DnsSeeding | None) -> None:
+        """:param seeding: None where no DNS seeds are to be asked."""
+        self.manager = manager
+        self.dialer = dialer
+        self.seeding = seeding
+        self._timers = timers
+        self._listeners: list[Listener] = []
+        self._timer_task: gevent.Greenlet | None = None
+
+    def listen(self, addresses: Sequence[NetworkAddress], optional: Collection[NetworkAddress] = ()) -> None:
+        """Bind every address and begin to accept; StartupError if one that is not ``optional`` cannot be had."""
+        for address in addresses:
+            try:
+                sock = bind(address)
+            except StartupError:
+                if address not in optional:
+                    self.close_listeners()
+                    raise
+                continue
+            self._listeners.append(Listener(sock, self.manager.accept))
+
+    def start(self, *, connect: Sequence[str], addnode: Sequence[str], seednode: Sequence[str]) -> None:
+        """Begin to dial and to run timers. Every argument is a list of targets as a person wrote them."""
+        self._timer_task = spawn("timers", self._timers.run)
+        self.dialer.connect(connect)
+        for target in addnode:
+            self.dialer.add_node(target)
+        self.dialer.fetch_addresses(seednode)
+        self.dialer.start_automatic()
+        if self.seeding is not None:
+            self.seeding.start()
+
+    def close_listeners(self) -> None:
+        """Stop accepting."""
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+
+    def close(self) -> None:
+        """Stop everything; takes a few seconds at most."""
+        self.close_listeners()
+        if self.seeding is not None:
+            self.seeding.close()
+        self.dialer.close()
+        self.manager.close()
+        if self._timer_task is not None:
+            self._timer_task.kill(timeout=1.0)
+
+    # -- for the admin side --------------------------------------------------------------------------------------
+
+    @property
+    def peers(self) -> Mapping[int, Connection]:
+        return self.manager.peers
+
+    @property
+    def local_services(self) -> int:
+        return self.manager.local_services
+
+    @property
+    def user_agent(self) -> str:
+        return self.manager.user_agent
+
+    @property
+    def network_active(self) -> bool:
+        return self.manager.network_active
+
+    @property
+    def total_bytes_sent(self) -> int:
+        return self.manager.total_bytes_sent
+
+    @property
+    def total_bytes_received(self) -> int:
+        return self.manager.total_bytes_received
+
+    @property
+    def listening(self) -> list[NetworkAddress]:
+        """The addresses connections are accepted on, with the ports really bound."""
+        return [listener.address for listener in self._listeners]
+
+    @property
+    def added_nodes(self) -> list[str]:
+        return self.dialer.added_nodes
+
+    def set_network_active(self, active: bool) -> None:
+        self.manager.set_network_active(active)
+
+    def add_node(self, target: str) -> bool:
+        return self.dialer.add_node(target)
+
+    def remove_node(self, target: str) -> bool:
+        return self.dialer.remove_node(target)
+
+    def try_once(self, target: str) -> None:
+        self.dialer.try_once(target)
+
+    def disconnect_by_id(self, peer_id: int) -> bool:
+        return self.manager.disconnect_by_id(peer_id)
+
+    def disconnect_by_address(self, address: str) -> bool:
+        return self.manager.disconnect_by_address(address)
+
+    def ping_all(self) -> None:
+        self.manager.ping_all()

@@ -1,0 +1,308 @@
+"""The node as a whole: which parts there are, how they are wired, in which order they start and stop.
+
+`Node` takes what must be refused before anything else, the data directory and its lock. `Node.open` loads the chain
+and wires the parts; `Node.start` lets the world in; `Node.wait` returns when the end has come: a signal, the ``stop``
+command, or a fault of chain or storage. `Node.close` undoes it all in reverse order, after a failed start as well.
+"""
+
+import gc
+import logging
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+import gevent
+from gevent.event import Event
+
+from ccnode import __version__
+from ccnode.admin.commands import REGISTRY
+from ccnode.admin.context import AdminContext
+from ccnode.admin.jsonrpc import Dispatcher
+from ccnode.admin.memory import memory_use
+from ccnode.admin.server import AdminServer
+from ccnode.chain.headers import HeaderChain
+from ccnode.chain.index import TipChanged
+from ccnode.chain.params import ChainParams
+from ccnode.clock import SystemClock
+from ccnode.errors import ExitStatus, StartupError
+from ccnode.network.dialer import FULL_RELAY, Dialer
+from ccnode.network.dns import HostResolver, SeedResolver
+from ccnode.network.hub import HubLag
+from ccnode.network.manager import ConnectionManager, NetworkRooms
+from ccnode.network.network import Network
+from ccnode.network.seeding import DnsSeeding
+from ccnode.network.timers import Timeline, Timers
+from ccnode.options import Config
+from ccnode.peers.addressbook import AddressIntake
+from ccnode.peers.handshake import Handshake
+from ccnode.peers.keepalive import Keepalive
+from ccnode.peers.misbehaviour import Discouragement, Misbehaviour
+from ccnode.rng import system_rng
+from ccnode.storage.addresses import AddressTable
+from ccnode.storage.database import Database
+from ccnode.storage.datadir import DataDir
+from ccnode.storage.header_file import HeaderFile, HeaderFileKind, salvage
+from ccnode.storage.state import load_invalid_headers, replace_invalid_headers
+from ccnode.sync.synchronizer import Synchronizer
+from ccnode.wire.address import Network as AddressNetwork
+from ccnode.wire.address import NetworkAddress
+from ccnode.wire.factory import MessageFactory
+from ccnode.wire.protocol import MAX_SUBVERSION_LENGTH, ServiceFlags
+
+log = logging.getLogger("ccnode")
+
+SYNC_SECONDS = 1.0
+"""Longest time between writing headers and forcing them onto the disk."""
+
+FLUSH_SECONDS = 60.0
+"""Time between two writes of what was learned about addresses."""
+
+OTHER_OUTBOUND = 3
+"""Outbound slots beside the full-relay ones that ``maxconnections`` counts: two block-relay-only and a feeler."""
+
+LIMITED_PEER_BLOCKS = 144
+"""With a tip younger than so many block intervals, peers that keep only recent blocks are good enough."""
+
+GC_THRESHOLDS = (700, 10, 1000)
+"""Full collections are made rare: with thousands of peers one holds the hub for 50 ms."""
+
+
+class Node:
+    """One node on one data directory."""
+
+    def __init__(self, config: Config, params: ChainParams) -> None:
+        """Take the data directory. StartupError if it cannot be used or another node has it."""
+        self.config = config
+        self.params = params
+        self.clock = SystemClock()
+        if config.mocktime is not None:
+            self.clock.set_mock_time(config.mocktime)
+        self.exit_status = ExitStatus.OK
+        self._stop_requested = Event()
+        self._closing = ExitStack()
+        self.datadir = DataDir(config.folder)
+        self._closing.callback(self.datadir.close)
+
+    def open(self) -> None:
+        """Load the chain and wire all parts. StartupError or StorageError if a store is unusable."""
+        config, params, clock, rng = self.config, self.params, self.clock, system_rng()
+        self._open_stores()
+        self.timers = Timers(clock)
+        discouragement = Discouragement()
+        misbehaviour = Misbehaviour(discouragement)
+        services = config.services or 0
+        self.sync = Synchronizer(self.chain, misbehaviour, clock, rng, announces=bool(services & ServiceFlags.NETWORK))
+        handshake = Handshake(
+            services=services,
+            user_agent=user_agent(config.uacomment),
+            clock=clock,
+            rng=rng,
+            our_height=self.height,
+            limited_peers_suffice=self._limited_peers_suffice,
+        )
+        full_relay = min(FULL_RELAY, config.maxconnections)
+        manager = ConnectionManager(
+            magic=params.magic,
+            factory=MessageFactory(params.header_format.size, params.headers_carry_tx_count),
+            rooms=NetworkRooms(
+                handshake=handshake,
+                keepalive=Keepalive(clock, rng, config.peertimeout),
+                misbehaviour=misbehaviour,
+                sync=self.sync,
+                addresses=AddressIntake(self.addresses, clock),
+                book=self.addresses,
+            ),
+            clock=clock,
+            timers=self.timers,
+            fatal=self._fault,
+            max_inbound=max(0, config.maxconnections - full_relay - OTHER_OUTBOUND),
+            max_send_buffer=config.maxsendbuffer * 1000,
+            log_addresses=config.logips,
+        )
+        resolver = HostResolver(params.default_port, names=config.dns)
+        self._closing.callback(resolver.close)
+        dialer = Dialer(
+            manager,
+            self.addresses,
+            discouragement,
+            resolver,
+            clock,
+            timeout=config.timeout / 1000,
+            automatic_slots=full_relay if config.automatic else 0,
+            networks=[AddressNetwork(name) for name in config.onlynet],
+        )
+        self.network = Network(manager, dialer, self.timers, self._seeding(dialer))
+        self.admin = AdminServer(self.datadir.socket, Dispatcher(REGISTRY, self._admin_context()).answer)
+        manager.set_network_active(config.networkactive)
+        self.chain.subscribe(self._tip_changed)
+
+    def start(self) -> None:
+        """Answer commands, accept and make connections. StartupError if an address cannot be had."""
+        config = self.config
+        self.lag = HubLag()
+        self._closing.callback(self.lag.stop)
+        self._closing.callback(self.network.close)
+        self.network.listen(*listening_addresses(config, self.params.default_port))
+        self._closing.callback(self.admin.close)
+        self.admin.start()
+        self._sweep()
+        self.network.start(connect=config.connect, addnode=config.addnode, seednode=config.seednode)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+
+    def stop(self) -> None:
+        """Ask the node to end; returns at once, and may be called from anywhere on the hub."""
+        self._stop_requested.set()
+
+    def wait(self) -> ExitStatus:
+        """Return when the node is to end, with what the process should end with."""
+        self._stop_requested.wait()
+        return self.exit_status
+
+    def close(self) -> None:
+        """Stop everything that runs and write what is left to write."""
+        self._closing.close()
+
+    # -- stores --------------------------------------------------------------------------------------------------
+
+    def _open_stores(self) -> None:
+        params, path = self.params, self.datadir.headers
+        kind = HeaderFileKind(params.name, params.magic, params.header_format.name, params.genesis, params.genesis_hash)
+        if self.config.reindex_headers:
+            salvage(path, kind)
+        self.header_file = HeaderFile.open(path, kind)
+        self._closing.callback(self.header_file.close)
+        self.database = Database(self.datadir.database, params.name, self._fault)
+        self._closing.callback(self.database.close)
+        self.chain = HeaderChain(params, self.header_file, self.clock, max_tip_age=self.config.maxtipage)
+        gc.disable()
+        try:
+            self.chain.load(self.database.call(load_invalid_headers))
+        finally:
+            gc.enable()
+        self.addresses = AddressTable(self.database, self.clock, system_rng())
+        self.addresses.load()
+        self._closing.callback(self._last_writes)
+
+    def _last_writes(self) -> None:
+        self.addresses.flush()
+        self.database.post(self._sync_headers)
+
+    def _sync_headers(self, _db: object) -> None:
+        """On the database's worker: force the headers onto the disk."""
+        self.header_file.sync()
+
+    def _persist_marks(self) -> None:
+        marks = self.chain.invalid_marks()
+        self.database.post(self._sync_headers)  # a mark must never outlive the header it is about
+        self.database.post(replace_invalid_headers, marks)
+
+    def _tip_changed(self, _change: TipChanged) -> None:
+        due = self.clock.steady() + SYNC_SECONDS
+        self.timers.arm(Timeline.STEADY, due, "sync headers", lambda: self.database.post(self._sync_headers))
+
+    def _sweep(self) -> None:
+        """Write behind what was learned about addresses, now and then."""
+        self.addresses.flush()
+        self.timers.arm(Timeline.SCHEDULER, self.clock.scheduler() + FLUSH_SECONDS, "flush", self._sweep)
+
+    def _fault(self, error: BaseException) -> None:
+        """Chain or storage failed: the node must not go on."""
+        if self.exit_status is ExitStatus.OK:
+            log.error("the node stops: %s", error)
+            self.exit_status = ExitStatus.FAULT
+        self.stop()
+
+    # -- what the parts ask of the whole -------------------------------------------------------------------------
+
+    def height(self) -> int:
+        """Of the tip."""
+        return self.chain.index.height(self.chain.index.tip)
+
+    def _limited_peers_suffice(self) -> bool:
+        age = self.clock.now() - self.chain.index.time(self.chain.index.tip)
+        return age < LIMITED_PEER_BLOCKS * self.params.spacing
+
+    def _seeding(self, dialer: Dialer) -> DnsSeeding | None:
+        config, params = self.config, self.params
+        seeds = config.signetseednode or params.dns_seeds
+        if not seeds or not (config.dnsseed or config.forcednsseed):
+            return None
+        return DnsSeeding(
+            seeds,
+            SeedResolver(params.default_port, [NetworkAddress.parse(server, 53) for server in config.dnsserver]),
+            self.addresses,
+            self.clock,
+            system_rng(),
+            outbound_count=dialer.automatic_count,
+            force=config.forcednsseed,
+        )
+
+    def _admin_context(self) -> AdminContext:
+        return AdminContext(
+            config=self.config,
+            clock=self.clock,
+            chain=self.chain,
+            sync=self.sync,
+            net=self.network,
+            addresses=self.addresses,
+            header_file=self.datadir.headers,
+            debug_log=self.datadir.debug_log,
+            stop=self.stop,
+            wake_timers=self.timers.clock_was_set,
+            persist_marks=self._persist_marks,
+            stats=self.stats,
+        )
+
+    def stats(self) -> Mapping[str, object]:
+        """The node's own figures: seconds for lag, bytes for memory and queues."""
+        resident, peak = memory_use()
+        index = self.chain.index
+        return {
+            "version": __version__,
+            "hub_lag": {name: round(value, 6) for name, value in self.lag.percentiles().items()},
+            "greenlets": count_greenlets(),
+            "memory": {"resident": resident, "peak": peak},
+            "send_queue_bytes": self.network.manager.send_queue_bytes,
+            "timers": len(self.timers),
+            "peers": len(self.network.peers),
+            "addresses": len(self.addresses),
+            "headers": len(index),
+            "dials": self.network.dialer.attempts,
+        }
+
+
+def count_greenlets() -> int:
+    """Live greenlets of this process."""
+    return sum(isinstance(thing, gevent.Greenlet) and not thing.dead for thing in gc.get_objects())
+
+
+def user_agent(comments: tuple[str, ...]) -> str:
+    """What we call ourselves (BIP14), at most 256 bytes: ``/ccnode:0.1.0(comment; comment)/``."""
+    text = f"/ccnode:{__version__}{'(' + '; '.join(comments) + ')' if comments else ''}/"
+    if len(text) > MAX_SUBVERSION_LENGTH:
+        raise StartupError(
+            f"Total length of network version string ({len(text)}) exceeds maximum length "
+            f"({MAX_SUBVERSION_LENGTH}). Reduce the number or size of uacomments.",
+            ExitStatus.CONFIG,
+        )
+    return text
+
+
+def listening_addresses(config: Config, default_port: int) -> tuple[list[NetworkAddress], set[NetworkAddress]]:
+    """Where to listen, and which of it may fail: without ``bind`` all of IPv4, and of IPv6 if the machine has it."""
+    if not config.listen:
+        return [], set()
+    port = default_port if config.port is None else config.port
+    if config.bind:
+        return [parse_bind(text, port) for text in config.bind], set()
+    everywhere_v6 = NetworkAddress.parse("::", port)
+    return [NetworkAddress.parse("0.0.0.0", port), everywhere_v6], {everywhere_v6}
+
+
+def parse_bind(text: str, port: int) -> NetworkAddress:
+    """An address of ``bind``, ``ADDR[:PORT]`` with an optional ``=onion``; StartupError if it is none."""
+    try:
+        return NetworkAddress.parse(text.removesuffix("=onion"), port)
+    except ValueError as error:
+        raise StartupError(f"bind: {error}", ExitStatus.CONFIG) from error

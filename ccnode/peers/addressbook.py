@@ -1,0 +1,83 @@
+"""Where addresses to dial come from: what the rest asks of an address table, and what is taken from peers.
+
+Only what an outbound peer sends in answer to our ``getaddr`` is stored. Everything else is gossip that anybody can
+push, and an eclipse attack's raw material; relaying it, rating it and rationing it is the address manager's work.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from ccnode.clock import Clock
+from ccnode.peers.peer import ConnectionType, Peer
+from ccnode.wire.address import NetworkAddress
+from ccnode.wire.addresses import Addr, AddrV2, TimedAddress
+from ccnode.wire.protocol import MAX_ADDR_TO_SEND, ServiceFlags
+
+STALE_CLAIM = 5 * 86_400
+"""Seconds before now that stand in for an impossible "last seen" (Core's rule)."""
+
+OLDEST_CLAIM = 100_000_000
+"""Unix seconds; an earlier "last seen" is nonsense."""
+
+FUTURE_CLAIM = 600
+"""Seconds ahead of us that a "last seen" may be."""
+
+
+class AddressBook(Protocol):
+    """The address table, as those who dial see it."""
+
+    def add(self, entries: Sequence[TimedAddress], source: str) -> int:
+        """Remember addresses; returns how many were new. ``source`` names who told us."""
+        ...
+
+    def attempt(self, address: NetworkAddress) -> None:
+        """It is being dialed now."""
+        ...
+
+    def good(self, address: NetworkAddress, services: int) -> None:
+        """A handshake with it succeeded."""
+        ...
+
+    def select(self, avoid: Callable[[NetworkAddress], bool]) -> NetworkAddress | None:
+        """One worth dialing that ``avoid`` does not refuse, None if there is none."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+class AddressIntake:
+    """Takes ``addr`` and ``addrv2`` from peers that were asked."""
+
+    def __init__(self, book: AddressBook, clock: Clock) -> None:
+        self._book = book
+        self._clock = clock
+        self._asked: dict[int, int] = {}
+
+    def expect_from(self, peer: Peer) -> None:
+        """``peer`` was sent a getaddr: as many addresses as one answer may hold are welcome."""
+        if peer.connection_type not in (ConnectionType.INBOUND, ConnectionType.BLOCK_RELAY_ONLY):
+            self._asked[peer.id] = MAX_ADDR_TO_SEND
+
+    def left(self, peer: Peer) -> None:
+        self._asked.pop(peer.id, None)
+
+    def on_addresses(self, peer: Peer, message: Addr | AddrV2) -> None:
+        """Store what was asked for, with its time made plausible. A peer that was only to give addresses is done."""
+        room = self._asked.get(peer.id, 0)
+        if not room:
+            return
+        self._asked[peer.id] = room - min(room, len(message.entries))
+        now = int(self._clock.now())
+        useful = ServiceFlags.NETWORK | ServiceFlags.NETWORK_LIMITED
+        entries = [
+            TimedAddress(_plausible(entry.time, now), entry.services, entry.address)
+            for entry in message.entries[:room]
+            if entry.services & useful and entry.address.is_routable()
+        ]
+        self._book.add(entries, str(peer.address))
+        if peer.connection_type is ConnectionType.ADDR_FETCH and len(message) > 1:
+            peer.disconnect("gave us addresses")
+
+
+def _plausible(time: int, now: int) -> int:
+    return time if OLDEST_CLAIM < time <= now + FUTURE_CLAIM else now - STALE_CLAIM

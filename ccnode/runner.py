@@ -1,0 +1,93 @@
+"""Runs a node in the foreground: configuration, logging, banner, signals, and a clean end."""
+
+import os
+import resource
+import signal
+import sys
+from collections.abc import Sequence
+
+import gevent
+
+from ccnode import __version__
+from ccnode.config import load_config
+from ccnode.errors import ExitStatus, StartupError
+from ccnode.log import category_levels, setup_logging, shutdown_logging
+from ccnode.log import root as log
+from ccnode.networks import network_params
+from ccnode.node import Node
+from ccnode.options import Config
+from ccnode.terminal import Status, StatusWatcher, banner
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds. At the default of 5 ms a busy worker thread starves the hub; at this value they share."""
+
+STOP_SECONDS = 10.0
+"""How long a stop may take before the process ends regardless: everything that must be durable already is."""
+
+RESERVED_FILES = 100
+"""File descriptors beside the connections: stores, logs, the admin socket and its clients, DNS."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """A node from start to end; returns the exit status. StartupError or StorageError if it cannot start."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    config = load_config(arguments)
+    params = network_params(config)
+    raise_file_limit(config.maxconnections + RESERVED_FILES)
+    status = Status(sys.stdout)
+    node = Node(config, params)
+    try:
+        start_logging(config, node, status)
+        watchers = stop_on_signals(node)
+        print(banner(node), flush=True)
+        node.open()
+        node.start()
+        log.info("started at height %d", node.height())
+        status_watcher = StatusWatcher(node, status)
+        exit_status = node.wait()
+        status_watcher.stop()
+        log.info("stopping")
+    finally:
+        node.close()
+    for watcher in watchers:
+        watcher.cancel()
+    log.info("stopped at height %d", node.height())
+    shutdown_logging()
+    return exit_status
+
+
+def start_logging(config: Config, node: Node, status: Status) -> None:
+    """To ``debug.log`` and, if wanted, to the terminal."""
+    levels = category_levels(config.debug, config.debugexclude, config.loglevel)
+    console = sys.stdout if config.printtoconsole else None
+    try:
+        setup_logging(levels, file=node.datadir.debug_log, console=console, status=status if status.live else None)
+    except OSError as error:
+        raise StartupError(f"cannot write {node.datadir.debug_log}: {error.strerror}", ExitStatus.DATADIR) from error
+    log.debug("ccnode %s, %s, data directory %s", __version__, node.params.name, node.datadir.path)
+    for ignored in config.ignored:
+        log.info("option %s does nothing here", ignored)
+
+
+def stop_on_signals(node: Node) -> list[gevent.Greenlet]:
+    """SIGINT and SIGTERM stop the node; a second one, or a stop that takes too long, ends the process at once."""
+    stopping = False
+
+    def on_signal() -> None:
+        nonlocal stopping
+        if stopping:
+            os._exit(ExitStatus.FAULT)
+        stopping = True
+        node.stop()
+        gevent.spawn_later(STOP_SECONDS, os._exit, ExitStatus.FAULT)
+
+    return [gevent.signal_handler(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)]
+
+
+def raise_file_limit(wanted: int) -> None:
+    """Raise the limit of open files to ``wanted``, as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+        )

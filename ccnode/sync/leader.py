@@ -1,0 +1,199 @@
+"""Who is asked for headers, and when (Core: ``SendMessages``, the part that starts headers synchronisation).
+
+While our best header is older than a day one peer at a time, the *leader*, is asked for everything that follows:
+many would only send the same 80 bytes many times. It should be *preferred* (we chose it, and it serves blocks); if
+there is no preferred peer, any that serves blocks will do. Once the best header is recent, every serving peer is
+asked on connecting.
+
+A leader must not hold us up. Core disconnects one that is not done after 15 minutes and a millisecond per expected
+header, if another preferred peer exists; that is kept. Beyond it the lead goes to the next peer
+
+- when a request stays unanswered for `ANSWER_PATIENCE` seconds of the steady clock;
+- when it delivers at under `SLOW_FRACTION` of the rate that another connected peer showed, or at under
+  `TRY_OTHERS_BELOW` while there is a peer that has shown no rate yet;
+- when it has nothing more to give although the tip is not recent: somebody else may know more.
+
+The former leader stays connected, and its late answer is as welcome as any: the first answer wins.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from math import inf
+
+from ccnode.chain.headers import HeaderChain
+from ccnode.clock import Clock
+from ccnode.peers.peer import ConnectionType, Peer
+from ccnode.sync.state import (
+    ANSWER_PATIENCE,
+    HEADERS_TIMEOUT_BASE,
+    HEADERS_TIMEOUT_PER_HEADER,
+    LOOK_AGAIN,
+    RECENT_TIP,
+    SLOW_FRACTION,
+    TRY_OTHERS_BELOW,
+    SyncPeer,
+)
+from ccnode.wire.protocol import ServiceFlags
+
+log = logging.getLogger("ccnode.sync")
+
+Ask = Callable[[SyncPeer, Sequence[bytes]], bool]
+
+
+class Leadership:
+    """Chooses and replaces the peer that leads the initial synchronisation."""
+
+    def __init__(self, chain: HeaderChain, peers: dict[int, SyncPeer], clock: Clock) -> None:
+        self._chain = chain
+        self._index = chain.index
+        self._peers = peers
+        self._clock = clock
+        self.leader: SyncPeer | None = None
+        self.low_work_only = False
+        """The last leader's whole chain had less work than we require."""
+        self._ask: Ask = lambda _state, _locator: False
+
+    def asks_through(self, ask: Ask) -> None:
+        """Set how a getheaders is sent (`HeaderSync.ask`)."""
+        self._ask = ask
+
+    def joined(self, peer: Peer) -> SyncPeer:
+        """Start to keep track of a handshaked peer."""
+        serves = bool(peer.services & (ServiceFlags.NETWORK | ServiceFlags.NETWORK_LIMITED))
+        serves = serves and peer.connection_type not in (ConnectionType.ADDR_FETCH, ConnectionType.FEELER)
+        state = SyncPeer(peer, preferred=serves and not peer.inbound, serves=serves)
+        self._peers[peer.id] = state
+        return state
+
+    def left(self, peer: Peer) -> None:
+        """The peer is gone; if it led, the next one takes over."""
+        state = self._peers.pop(peer.id, None)
+        if state is not None and state is self.leader:
+            self.leader = None
+            self._choose_next()
+
+    def finished(self, state: SyncPeer, *, low_work: bool = False) -> None:
+        """The peer has no more headers for us."""
+        if state is self.leader:
+            state.leading = False
+            state.deadline = None
+            state.exhausted = True
+            self.leader = None
+            self.low_work_only = low_work
+            if not self.tip_is_recent():
+                self._choose_next()
+
+    def tip_is_recent(self) -> bool:
+        """Our best header is under a day old: the initial synchronisation is over."""
+        return self._index.time(self._index.best_header) > self._clock.now() - RECENT_TIP
+
+    # -- the periodic part ---------------------------------------------------------------------------------------
+
+    def send_pass(self, state: SyncPeer, now: float) -> tuple[float, float]:
+        """What this peer is owed now. Returns when to look again: (wall seconds, steady seconds)."""
+        if not state.started and state.serves and self._may_start(state):
+            self._start(state, now)
+        if state is not self.leader:
+            return inf, inf
+        self._check_deadline(state, now)
+        steady_due = self._check_patience(state)
+        return state.deadline if state.deadline is not None else inf, steady_due
+
+    def _may_start(self, state: SyncPeer) -> bool:
+        if self.tip_is_recent():
+            return True
+        if self.leader is not None:
+            return False
+        return state.preferred or not any(other.preferred for other in self._peers.values())
+
+    def _start(self, state: SyncPeer, now: float) -> None:
+        """Ask from the parent of our best header on, so that even a peer with the same chain answers something."""
+        best = self._index.best_header
+        parent = self._index.parent(best)
+        start = best if parent is None else parent
+        if not self._ask(state, self._index.locator(start)):
+            return
+        state.started = True
+        if not self.tip_is_recent():
+            self._lead(state, now)
+        height = self._index.height(start)
+        log.info(
+            "peer=%d initial getheaders from height %d (peer says %d)", state.peer.id, height, state.peer.start_height
+        )
+
+    def _lead(self, state: SyncPeer, now: float) -> None:
+        best_time = self._index.time(self._index.best_header)
+        expected = max(0.0, now - best_time) / self._chain.params.spacing
+        state.leading = True
+        state.exhausted = False
+        state.deadline = now + HEADERS_TIMEOUT_BASE + HEADERS_TIMEOUT_PER_HEADER * expected
+        self.leader = state
+
+    def _check_deadline(self, state: SyncPeer, now: float) -> None:
+        """Core's rule for the only sync peer, while another preferred one could take over."""
+        if state.deadline is None or now <= state.deadline:
+            return
+        if self.tip_is_recent():
+            state.deadline = None
+        elif any(other.preferred for other in self._peers.values() if other is not state):
+            state.peer.disconnect("timeout downloading headers")
+
+    def _check_patience(self, state: SyncPeer) -> float:
+        """Replace a leader that does not answer or is slow; returns the steady time of the next look."""
+        if state.asked_steady is None:
+            return inf
+        steady = self._clock.steady()
+        due = state.asked_steady + ANSWER_PATIENCE
+        if steady >= due:
+            why = f"no answer to getheaders for {steady - state.asked_steady:.0f} s"
+        elif self._is_slow(state):
+            why = "it is slow"
+        else:
+            return due
+        successor = self._successor(state)
+        if successor is None:
+            return max(due, steady + LOOK_AGAIN)
+        log.info("peer=%d no longer leads the headers sync: %s", state.peer.id, why)
+        state.leading = False
+        state.deadline = None
+        state.gave_up_at = steady
+        self._take_over(successor, state.locator)
+        return inf
+
+    def _is_slow(self, state: SyncPeer) -> bool:
+        rate = state.rate()
+        if rate is None:
+            return False
+        shown = [other.rate() for other in self._candidates(state)]
+        untried = rate < TRY_OTHERS_BELOW and None in shown
+        return untried or rate < SLOW_FRACTION * max((other for other in shown if other is not None), default=0.0)
+
+    def _choose_next(self) -> None:
+        """Somebody else leads on from our best header, if there is anybody."""
+        successor = self._successor(None)
+        if successor is not None:
+            self._take_over(successor, self._index.locator(self._index.best_header))
+
+    def _take_over(self, state: SyncPeer, locator: Sequence[bytes]) -> None:
+        now = self._clock.now()
+        state.asked_at = None
+        state.started = True
+        self._lead(state, now)
+        self._ask(state, locator if state.low_work is None else state.low_work.locator())
+        log.info(
+            "peer=%d leads the headers sync from height %d", state.peer.id, self._index.height(self._index.best_header)
+        )
+
+    def _successor(self, leader: SyncPeer | None) -> SyncPeer | None:
+        """Who waited longest since leading, preferred peers first."""
+        candidates = self._candidates(leader)
+        if any(state.preferred for state in candidates):
+            candidates = [state for state in candidates if state.preferred]
+        return min(candidates, key=lambda state: (state.gave_up_at, state.peer.id), default=None)
+
+    def _candidates(self, leader: SyncPeer | None) -> list[SyncPeer]:
+        return [
+            state
+            for state in self._peers.values()
+            if state.serves and state is not leader and not state.exhausted and not state.peer.closing
+        ]

@@ -1,0 +1,107 @@
+"""How far the synchronisation is, in the words and figures a person wants to see."""
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+
+from ccnode.chain.headers import HeaderChain
+from ccnode.clock import Clock
+from ccnode.sync.leader import Leadership
+from ccnode.sync.state import SyncPeer
+
+RATE_WINDOW = 10.0
+"""Steady seconds over which the rate is taken."""
+
+
+class Phase(Enum):
+    """What the header synchronisation is doing."""
+
+    NO_PEERS = "waiting for peers"
+    PRESYNC = "presynchronizing headers"
+    HEADERS = "synchronizing headers"
+    STALE = "peers have nothing newer"
+    SYNCED = "synchronized"
+
+
+@dataclass(frozen=True, slots=True)
+class SyncProgress:
+    """One look at the synchronisation."""
+
+    phase: Phase
+    height: int
+    """Of the best header; during presync of the best header *stored*."""
+    best_time: int
+    """Its time, Unix seconds."""
+    percent: float
+    """0 to 100, estimated from the time left and the block spacing."""
+    rate: float
+    """Headers per second (in presync: headers looked at)."""
+    eta: float | None
+    """Seconds left at this rate, None if unknown."""
+    presync_height: int | None
+    """How far the low-work presync is, if there is one."""
+    low_work: bool
+    """The chain that peers showed has less work than the network's minimum and was not stored."""
+
+
+class ProgressMeter:
+    """Computes `SyncProgress`; keeps a few samples for the rate."""
+
+    def __init__(self, chain: HeaderChain, peers: dict[int, SyncPeer], leadership: Leadership, clock: Clock) -> None:
+        self._chain = chain
+        self._peers = peers
+        self._leadership = leadership
+        self._clock = clock
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def progress(self) -> SyncProgress:
+        index = self._chain.index
+        best = index.best_header
+        height, best_time = index.height(best), index.time(best)
+        presync_height, presync_time = self._presync()
+        phase = self._phase(presync_height)
+        shown_height, shown_time = height, best_time
+        if presync_height is not None:
+            shown_height, shown_time = presync_height, presync_time
+        left = max(0.0, self._clock.now() - shown_time) / self._chain.params.spacing
+        rate = self._rate(shown_height)
+        done = phase is Phase.SYNCED
+        return SyncProgress(
+            phase=phase,
+            height=height,
+            best_time=best_time,
+            percent=100.0 if done else 100.0 * shown_height / max(1.0, shown_height + left),
+            rate=rate,
+            eta=left / rate if rate > 0 and not done else None,
+            presync_height=presync_height,
+            low_work=self._leadership.low_work_only,
+        )
+
+    def _presync(self) -> tuple[int | None, int]:
+        syncs = [state.low_work for state in self._peers.values() if state.low_work is not None]
+        if not syncs:
+            return None, 0
+        furthest = max(syncs, key=lambda sync: sync.presync_height)
+        return furthest.presync_height, furthest.presync_time
+
+    def _phase(self, presync_height: int | None) -> Phase:
+        if not self._peers:
+            return Phase.NO_PEERS
+        if presync_height is not None:
+            return Phase.PRESYNC
+        if self._leadership.tip_is_recent():
+            return Phase.SYNCED
+        if self._leadership.leader is None and any(state.started for state in self._peers.values()):
+            return Phase.STALE
+        return Phase.HEADERS
+
+    def _rate(self, height: int) -> float:
+        now = self._clock.steady()
+        samples = self._samples
+        if samples and height < samples[-1][1]:  # another phase began, or a reorganisation
+            samples.clear()
+        samples.append((now, height))
+        while samples[0][0] < now - RATE_WINDOW and len(samples) > 2:
+            samples.popleft()
+        (first_time, first_height), (last_time, last_height) = samples[0], samples[-1]
+        return (last_height - first_height) / (last_time - first_time) if last_time > first_time else 0.0

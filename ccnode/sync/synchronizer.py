@@ -1,0 +1,99 @@
+"""The sync room's front door: handlers by message type, peers coming and going, the periodic pass."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+from ccnode.chain.headers import AcceptResult, HeaderChain
+from ccnode.clock import Clock
+from ccnode.peers.misbehaviour import Misbehaviour
+from ccnode.peers.peer import Peer
+from ccnode.rng import Rng
+from ccnode.sync.headers import HeaderSync
+from ccnode.sync.leader import Leadership
+from ccnode.sync.progress import ProgressMeter, SyncProgress
+from ccnode.sync.serve import HeaderServer
+from ccnode.sync.state import MAX_HEADERS, SyncPeer
+from ccnode.wire.headers import GetHeaders, Headers
+from ccnode.wire.inventory import Inv
+from ccnode.wire.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSyncInfo:
+    """What ``getpeerinfo`` and ``getheadersyncinfo`` tell of a peer; heights are -1 where unknown."""
+
+    synced_headers: int
+    presynced_headers: int
+    leading: bool
+    rate: float | None
+    """Headers per second over its last full batches."""
+    waiting_batches: int
+    asked_seconds_ago: float | None
+
+
+_UNKNOWN = PeerSyncInfo(-1, -1, False, None, 0, None)
+
+
+class Synchronizer:
+    """Header synchronisation as a whole."""
+
+    def __init__(
+        self, chain: HeaderChain, misbehaviour: Misbehaviour, clock: Clock, rng: Rng, *, announces: bool
+    ) -> None:
+        self._chain = chain
+        self._clock = clock
+        self._peers: dict[int, SyncPeer] = {}
+        self._leadership = Leadership(chain, self._peers, clock)
+        self._headers = HeaderSync(chain, self._peers, self._leadership, misbehaviour, clock, rng)
+        self._leadership.asks_through(self._headers.ask)
+        self._server = HeaderServer(chain, self._peers, clock, announces=announces)
+        self._meter = ProgressMeter(chain, self._peers, self._leadership, clock)
+        self.handlers: Mapping[type[Message], Callable[[Peer, Any], None]] = {
+            Headers: self._headers.on_headers,
+            Inv: self._headers.on_inv,
+            GetHeaders: self._server.on_getheaders,
+        }
+        chain.subscribe(self._server.tip_changed)
+
+    def joined(self, peer: Peer) -> None:
+        """``peer`` completed its handshake."""
+        self._leadership.joined(peer)
+        peer.mark_dirty()
+
+    def left(self, peer: Peer) -> None:
+        """``peer`` is gone."""
+        self._leadership.left(peer)
+
+    def send_pass(self, peer: Peer, now: float) -> tuple[float, float]:
+        """Send what a handshaked peer is owed; returns when to look again: (wall seconds, steady seconds)."""
+        state = self._peers.get(peer.id)
+        if state is None:
+            return inf, inf
+        if state.ready:
+            self._headers.release(state, MAX_HEADERS)
+        due = self._leadership.send_pass(state, now)
+        self._server.send_pass(state)
+        return due
+
+    def submit_header(self, header: bytes) -> AcceptResult:
+        """Take one header from a person or a miner, by the rules for everybody's."""
+        return self._chain.accept([header])
+
+    def progress(self) -> SyncProgress:
+        return self._meter.progress()
+
+    def peer_info(self, peer_id: int) -> PeerSyncInfo:
+        state = self._peers.get(peer_id)
+        if state is None:
+            return _UNKNOWN
+        best, low_work, asked = state.best_known, state.low_work, state.asked_steady
+        return PeerSyncInfo(
+            synced_headers=-1 if best is None else self._chain.index.height(best),
+            presynced_headers=-1 if low_work is None else low_work.presync_height,
+            leading=state.leading,
+            rate=state.rate(),
+            waiting_batches=len(state.waiting),
+            asked_seconds_ago=None if asked is None else self._clock.steady() - asked,
+        )
