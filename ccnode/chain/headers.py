@@ -166,12 +166,10 @@ class HeaderChain:
             return self._cached_invalid(batch, known)
         if known == len(batch):
             return AcceptResult(0, last)
-        new = batch.after(known)
-        parent = last if last is not None else self.index.find(new.columns.prevs[0])
-        fault = self._parent_fault(new, parent)
-        if parent is None or fault is not None:
-            return AcceptResult(0, last, fault)
-        return self._accept_new(new, parent, known)
+        parent = last if last is not None else self._parent_of_first(batch)
+        if isinstance(parent, HeaderVerdict):
+            return AcceptResult(0, None, parent)
+        return self._accept_new(batch.after(known), parent, known)
 
     def _count_known(self, batch: HeaderBatch) -> int:
         """How many headers at the front are in the index; a known header's ancestors all are."""
@@ -185,15 +183,16 @@ class HeaderChain:
         verdict = HeaderVerdict(ValidationResult.CACHED_INVALID, "duplicate-invalid", i, batch.hashes[i])
         return AcceptResult(0, entries[i - 1] if i else None, verdict)
 
-    def _parent_fault(self, new: HeaderBatch, parent: int | None) -> HeaderVerdict | None:
-        """What is wrong with the place of the first header; its proof of work comes before that."""
-        if new.verdict is not None and new.verdict.index == 0:
-            return new.verdict
+    def _parent_of_first(self, batch: HeaderBatch) -> int | HeaderVerdict:
+        """The entry that an unknown first header extends, or why it cannot; its proof of work comes before that."""
+        if batch.verdict is not None and batch.verdict.index == 0:
+            return batch.verdict
+        parent = self.index.find(batch.columns.prevs[0])
         if parent is None:
-            return HeaderVerdict(ValidationResult.MISSING_PARENT, "prev-blk-not-found", 0, new.hashes[0])
+            return HeaderVerdict(ValidationResult.MISSING_PARENT, "prev-blk-not-found", 0, batch.hashes[0])
         if self.index.is_invalid(parent):
-            return HeaderVerdict(ValidationResult.INVALID_PARENT, "bad-prevblk", 0, new.hashes[0])
-        return None
+            return HeaderVerdict(ValidationResult.INVALID_PARENT, "bad-prevblk", 0, batch.hashes[0])
+        return parent
 
     def _accept_new(self, new: HeaderBatch, parent: int, skipped: int) -> AcceptResult:
         """Judge headers with a valid parent, and take in those before the first bad one."""
