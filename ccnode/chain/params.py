@@ -12,6 +12,9 @@ from hashlib import sha256
 from ccnode.chain.difficulty import DifficultyRule
 from ccnode.chain.formats import BITCOIN_FORMAT, HeaderFormat
 
+ANY_VERSION = -(1 << 31)
+"""The lowest version that a header can carry; before BIP34 no rule asked for more."""
+
 
 @dataclass(frozen=True, slots=True)
 class SoftForks:
@@ -24,12 +27,12 @@ class SoftForks:
     segwit: int = 1
 
     def required_version(self, height: int) -> int:
-        """The lowest header version allowed at ``height``: 1 to 4."""
+        """The lowest header version allowed at ``height``: 4, 3, 2, or before all forks the lowest there is."""
         if height >= self.bip65:
             return 4
         if height >= self.bip66:
             return 3
-        return 2 if height >= self.bip34 else 1
+        return 2 if height >= self.bip34 else ANY_VERSION
 
 
 @dataclass(frozen=True, slots=True)

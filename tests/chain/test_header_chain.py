@@ -228,10 +228,16 @@ def test_versions(version, reason):
 
 def test_versions_rise_with_the_soft_forks():
     forks = SoftForks(bip34=2, bip66=3, bip65=4)
-    for height, lowest in ((1, 1), (2, 2), (3, 3), (4, 4), (5, 4)):
+    for height, lowest in ((2, 2), (3, 3), (4, 4), (5, 4)):
         chain, _, _ = regtest(height - 1, soft_forks=forks)
-        assert refused(chain, [child(chain, version=lowest - 1)]).reason.startswith("bad-version") if lowest > 1 else 1
+        assert refused(chain, [child(chain, version=lowest - 1)]).reason == f"bad-version(0x0000000{lowest - 1})"
         assert chain.accept([child(chain, version=lowest)]).accepted == 1
+
+
+def test_any_version_before_the_soft_forks():
+    for version in (1, 0, -(1 << 31)):
+        chain, _, _ = regtest(soft_forks=SoftForks(bip34=2, bip66=3, bip65=4))
+        assert chain.accept([child(chain, version=version)]).accepted == 1
 
 
 def test_checkpoints():
