@@ -75,6 +75,7 @@ BAD_TEXTS = [
     "é" + ONION[1:],
     I2P.replace("ukeu", "uke1"),
     I2P[1:],
+    I2P[8:],
     ".onion",
     ".b32.i2p",
 ]

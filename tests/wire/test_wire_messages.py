@@ -138,6 +138,7 @@ def test_vector_limits(command, limit, item, head, tail):
 
 
 def test_hash_function_limit():
+    FACTORY.decode("filterload", b"\0" + struct.pack("<IIB", 50, 0, 0))
     with pytest.raises(OversizeError):
         FACTORY.decode("filterload", b"\0" + struct.pack("<IIB", 51, 0, 0))
 
@@ -272,6 +273,9 @@ class TestAddresses:
         address = NetworkAddress(Network.IPV4, b"\1\2\3\4", 8333)
         assert message == AddrV2((TimedAddress(1, 0, address),) * 2, skipped=4)
         assert len(message) == 6
+
+    def test_the_smallest_entry(self):
+        assert AddrV2.decode(b"\x01" + struct.pack("<IBBBH", 1, 0, 99, 0, 0)) == AddrV2((), skipped=1)
 
     @pytest.mark.parametrize(("network", "size"), [(1, 5), (2, 15), (4, 31), (5, 33), (6, 4), (99, 513)])
     def test_wrong_length_spoils_the_message(self, network, size):

@@ -66,6 +66,11 @@ def test_version_and_locktime_are_unsigned():
     assert transaction.version == transaction.locktime == 2**32 - 1
 
 
+def test_many_of_the_smallest_inputs_and_outputs():
+    transaction = Transaction(2, (TxIn(NULL, b"", 0),) * 100, (TxOut(0, b""),) * 100, 0)
+    assert Transaction.decode(transaction.encode()) == transaction
+
+
 def test_coinbase():
     assert Transaction(1, (TxIn(NULL, b"", 0),), (), 0).is_coinbase()
     assert not Transaction(1, (TxIn(OutPoint(bytes(32), 0), b"", 0),), (), 0).is_coinbase()
