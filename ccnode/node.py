@@ -263,6 +263,7 @@ class Node:
             "hub_lag": {name: round(value, 6) for name, value in self.lag.percentiles().items()},
             "greenlets": count_greenlets(),
             "memory": {"resident": resident, "peak": peak},
+            "listening": [str(address) for address in self.network.listening],
             "send_queue_bytes": self.network.manager.send_queue_bytes,
             "timers": len(self.timers),
             "peers": len(self.network.peers),
