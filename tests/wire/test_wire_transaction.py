@@ -66,9 +66,10 @@ def test_version_and_locktime_are_unsigned():
     assert transaction.version == transaction.locktime == 2**32 - 1
 
 
-def test_many_of_the_smallest_inputs_and_outputs():
-    transaction = Transaction(2, (TxIn(NULL, b"", 0),) * 100, (TxOut(0, b""),) * 100, 0)
-    assert Transaction.decode(transaction.encode()) == transaction
+def test_many_of_the_smallest_inputs_or_outputs():
+    one_in, one_out = TxIn(NULL, b"", 0), TxOut(0, b"")
+    for transaction in (Transaction(2, (one_in,) * 100, (), 0), Transaction(2, (one_in,), (one_out,) * 100, 0)):
+        assert Transaction.decode(transaction.encode()) == transaction
 
 
 def test_coinbase():
