@@ -94,15 +94,15 @@ class HeaderSync:
     def on_inv(self, peer: Peer, message: Inv) -> None:
         """Blocks are never downloaded by inv: the last unknown one may make us ask for headers, once."""
         state = self._peers[peer.id]
-        announced = None
-        for kind, item_hash in message.items:
-            if kind == InvType.BLOCK:
-                announced = item_hash
-                self._note_announced(state, item_hash)
-            elif kind in (InvType.TX, InvType.WTX):
-                peer.disconnect("announced a transaction although we said relay=false")
-                return
-        if announced is None or self._index.find(announced) is not None:
+        kinds = {item.type for item in message.items}
+        if InvType.TX in kinds or InvType.WTX in kinds:
+            peer.disconnect("announced a transaction although we said relay=false")
+            return
+        blocks = [item.hash for item in message.items if item.type == InvType.BLOCK]
+        if blocks:
+            self._note_announced(state, blocks[-1])
+        announced = next((block for block in reversed(blocks) if self._index.find(block) is None), None)
+        if announced is None:
             return
         state.exhausted = False
         if not state.started:
