@@ -158,7 +158,6 @@ REGTEST = ChainParams(
     pow_limit=_LIMIT_REGTEST,
     soft_forks=SoftForks(segwit=0),
     subsidy_halving_interval=150,
-    dns_seeds=("dummySeed.invalid.",),
     prefixes=replace(_TEST_PREFIXES, bech32_hrp="bcrt"),
     presync_period=275,
     presync_buffer=7_017,

@@ -41,10 +41,17 @@ class SeedResolver:
         self._nameservers = nameservers
 
     def addresses(self, seed: str) -> list[NetworkAddress]:
-        """The nodes that ``seed`` names, at most `MAX_PER_SEED`; empty, with a log line, if it cannot be asked."""
+        """The nodes that ``seed`` names, at most `MAX_PER_SEED`. OSError, with a short reason, if none can be had."""
         found: dict[NetworkAddress, None] = {}
         for kind in ("A", "AAAA"):
-            for text in self._query(f"x{int(SEED_SERVICES):x}.{seed}", kind):
+            try:
+                texts = self._query(f"x{int(SEED_SERVICES):x}.{seed}", kind)
+            except (dns.exception.DNSException, OSError) as error:
+                log.debug("DNS seed %s %s: %s", seed, kind, error)
+                if not found:  # a second question would fare no better
+                    raise OSError(_reason(error)) from error
+                break
+            for text in texts:
                 address = NetworkAddress.parse(text, self._default_port)
                 if address.is_valid():
                     found[address] = None
@@ -54,9 +61,6 @@ class SeedResolver:
         try:
             answer = self._resolver().resolve(name, kind, search=False, lifetime=QUERY_LIFETIME)
         except dns.resolver.NoAnswer:
-            return []
-        except (dns.exception.DNSException, OSError) as error:
-            log.info("DNS seed %s %s: %s", name, kind, error or type(error).__name__)
             return []
         return [record.to_text() for record in answer]
 
@@ -68,6 +72,19 @@ class SeedResolver:
             dns.nameserver.Do53Nameserver(address.host, address.port) for address in self._nameservers
         ]
         return resolver
+
+
+_REASONS: dict[type[Exception], str] = {
+    dns.resolver.NXDOMAIN: "there is no such name",
+    dns.resolver.LifetimeTimeout: f"no answer within {QUERY_LIFETIME:.0f} s",
+    dns.resolver.NoNameservers: "the name server could not answer",
+    dns.resolver.NoResolverConfiguration: "this machine has no name server configured",
+}
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong in a few words; dnspython's own texts list every attempt."""
+    return _REASONS.get(type(error)) or getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 class HostResolver:

@@ -6,6 +6,7 @@ asks again, less and less often.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from gevent.event import Event
@@ -62,6 +63,8 @@ class DnsSeeding:
         self._stopping = Event()
         self.asked: dict[str, int] = {}
         """Seed to the number of addresses it gave last."""
+        self.failures: dict[str, str] = {}
+        """Seed to the reason, where the last question failed."""
         self._supervisor: Supervisor | None = None
 
     def start(self) -> None:
@@ -86,10 +89,20 @@ class DnsSeeding:
         questions = [spawn(f"dns {seed}", self._ask, seed) for seed in seeds]
         for question in questions:
             question.join()
-        log.info("DNS seeds gave %d addresses", sum(self.asked.values()))
+        log.info("DNS seeds gave %d addresses%s", sum(self.asked.values()), self._failed_in_short())
+
+    def _failed_in_short(self) -> str:
+        reasons = Counter(self.failures.values())
+        return "".join(f"; {count} of {len(self._seeds)}: {reason}" for reason, count in reasons.most_common())
 
     def _ask(self, seed: str) -> None:
-        addresses = self._resolver.addresses(seed)
+        self.asked[seed] = 0
+        self.failures.pop(seed, None)
+        try:
+            addresses = self._resolver.addresses(seed)
+        except OSError as error:
+            self.failures[seed] = str(error)
+            return
         self.asked[seed] = len(addresses)
         now = int(self._clock.now())
         entries = [
