@@ -1,0 +1,27 @@
+"""The command line of the benches."""
+
+import argparse
+import platform
+from collections.abc import Callable, Sequence
+
+from tools.bench import headers
+
+BENCHES: dict[str, tuple[str, Callable[[bool], None]]] = {
+    "headers": ("header synchronisation from one peer over loopback", headers.run),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benches that are asked for; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="tools/bench.py", description="Speed and size of ccnode on this machine.")
+    choices = "\n".join(f"  {name:<9} {about}" for name, (about, _run) in BENCHES.items())
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"benches:\n{choices}\n  {'all':<9} all of them"
+    parser.add_argument("bench", nargs="+", choices=[*BENCHES, "all"], metavar="BENCH")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that the benches run, not how fast")
+    arguments = parser.parse_args(argv)
+    print(f"{platform.python_implementation()} {platform.python_version()}, {platform.system()} {platform.machine()}")
+    for name, (_about, run) in BENCHES.items():
+        if name in arguments.bench or "all" in arguments.bench:
+            run(arguments.quick)
+    return 0
