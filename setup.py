@@ -29,7 +29,7 @@ setup(
     install_requires=[
         "gevent>=24.10",
         "dnspython>=2.6",
-        "sqlite-utils>=3.38",
+        "sqlite-utils>=4.2",
         "prompt-toolkit>=3.0.47",
         "PyYAML>=6.0.1",
         "rich>=13.7",

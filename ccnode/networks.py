@@ -6,13 +6,17 @@ from typing import Any
 from ccnode.chain.custom import custom_params
 from ccnode.chain.networks import get_params, signet_params
 from ccnode.chain.params import ChainParams
+from ccnode.errors import ConfigError
 from ccnode.options import Config
 
 
 def network_params(config: Config) -> ChainParams:
     """The parameters of the configured network, with what the configuration changes in them. ConfigError."""
     if config.network is not None:
-        params = custom_params({"name": config.chain, **config.network})
+        try:
+            params = custom_params({"name": config.chain, **config.network})
+        except ConfigError as error:
+            raise ConfigError(f"{config.origins['network']}: in 'network': {error}") from error
     elif config.signetchallenge is not None:
         params = signet_params(config.signetchallenge)
     else:

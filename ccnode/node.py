@@ -131,7 +131,7 @@ class Node:
             networks=[AddressNetwork(name) for name in config.onlynet],
         )
         self.network = Network(manager, dialer, self.timers, self._seeding(dialer))
-        self.admin = AdminServer(self.datadir.socket, Dispatcher(REGISTRY, self._admin_context()).answer)
+        self.admin = AdminServer(self.datadir.socket, Dispatcher(REGISTRY, self._admin_context(), self._fault).answer)
         manager.set_network_active(config.networkactive)
         self.chain.subscribe(self._tip_changed)
 
@@ -172,7 +172,7 @@ class Node:
             salvage(path, kind)
         self.header_file = HeaderFile.open(path, kind)
         self._closing.callback(self.header_file.close)
-        self.database = Database(self.datadir.database, params.name, self._fault)
+        self.database = Database(self.datadir.database, f"{params.name} {params.magic.hex()}", self._fault)
         self._closing.callback(self.database.close)
         self.chain = HeaderChain(params, self.header_file, self.clock, max_tip_age=self.config.maxtipage)
         gc.disable()
