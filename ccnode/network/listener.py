@@ -34,15 +34,17 @@ def address_of(sockaddr: tuple[str, int] | tuple[str, int, int, int]) -> Network
 def bind(address: NetworkAddress) -> socket.socket:
     """A listening socket; StartupError names the address and the reason."""
     family = socket.AF_INET if address.network is Network.IPV4 else socket.AF_INET6
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = None
     try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((address.host, address.port))
         sock.listen(BACKLOG)
     except OSError as error:
-        sock.close()
+        if sock is not None:  # without IPv6 in the kernel there is not even a socket
+            sock.close()
         if error.errno == errno.EADDRINUSE:
             why = f"another program listens on {address}; stop it, or choose another port with --port or --bind"
         elif error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
