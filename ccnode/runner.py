@@ -38,21 +38,21 @@ def run(arguments: Sequence[str]) -> int:
     node = Node(config, params)
     try:
         start_logging(config, node, status)
-        watchers = stop_on_signals(node)
-        print(banner(node), flush=True)
+        stop_on_signals(node)
+        status.say(banner(node))
         node.open()
         node.start()
-        log.info("started at height %d", node.height())
-        status_watcher = StatusWatcher(node, status)
+        listening = ", ".join(map(str, node.network.listening))
+        log.info("started at height %d%s", node.height(), f", listening on {listening}" if listening else "")
+        watcher = StatusWatcher(node, status)
         exit_status = node.wait()
-        status_watcher.stop()
+        watcher.stop()
         log.info("stopping")
     finally:
         node.close()
-    for watcher in watchers:
-        watcher.cancel()
     log.info("stopped at height %d", node.height())
     shutdown_logging()
+    forget_closed_output()
     return exit_status
 
 
@@ -69,19 +69,32 @@ def start_logging(config: Config, node: Node, status: Status) -> None:
         log.info("option %s does nothing here", ignored)
 
 
-def stop_on_signals(node: Node) -> list[gevent.Greenlet]:
+def stop_on_signals(node: Node) -> None:
     """SIGINT and SIGTERM stop the node; a second one, or a stop that takes too long, ends the process at once."""
     stopping = False
+
+    def force(why: str) -> None:
+        log.warning("%s: the process ends now", why)
+        os._exit(ExitStatus.FAULT)
 
     def on_signal() -> None:
         nonlocal stopping
         if stopping:
-            os._exit(ExitStatus.FAULT)
+            force("a second signal")
         stopping = True
         node.stop()
-        gevent.spawn_later(STOP_SECONDS, os._exit, ExitStatus.FAULT)
+        gevent.spawn_later(STOP_SECONDS, force, f"not stopped within {STOP_SECONDS:.0f} s")
 
-    return [gevent.signal_handler(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        gevent.signal_handler(number, on_signal)
+
+
+def forget_closed_output() -> None:
+    """If nobody reads our output any more (``ccnode | head``), keep the interpreter from complaining at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def raise_file_limit(wanted: int) -> None:
