@@ -4,7 +4,8 @@ An entry is a number: headers are counted in the order of their arrival, which i
 header file, so the bytes of a header need not be kept here. Per entry the index holds its hash (once, shared by the
 dictionary from hash to number and the list from number to hash), its time, and its place in the tree, which
 `ccnode.chain.runs` compresses to almost nothing. The *active chain*, the one with the most work, is an array from
-height to entry. One million headers cost about 170 bytes each.
+height to entry. A million headers cost 185 bytes each: the hash 80, the dictionary and its numbers 85, lists and arrays
+the rest. The dictionary grows by leaps, of which the one at 700,000 headers takes 50 ms.
 
 The tip is the valid entry with the most chain work; among equals the one that arrived first. Branches are never
 dropped. An entry can be marked invalid by hand or by a failed block: then neither it nor its descendants can be the
@@ -70,10 +71,6 @@ class HeaderIndex:
     def find(self, block_hash: bytes) -> int | None:
         """The entry with this hash (internal byte order)."""
         return self._numbers.get(block_hash)
-
-    def knows_any(self, hashes: Iterable[bytes]) -> bool:
-        """Whether one of the hashes is in the index."""
-        return not self._numbers.keys().isdisjoint(hashes)
 
     def hash(self, n: int) -> bytes:
         """The hash of an entry, in internal byte order."""
@@ -180,9 +177,9 @@ class HeaderIndex:
             return range(first, n + 1)
         pieces: list[range] = []
         for start, last in self._runs.stretches(n):
-            pieces.append(range(max(start, ancestor + 1), last + 1))
-            if self._runs.before(start) == ancestor or start <= ancestor:
+            if last <= ancestor:
                 break
+            pieces.append(range(max(start, ancestor + 1), last + 1))
         return array("I", chain.from_iterable(reversed(pieces)))
 
     def tips(self) -> list[int]:
@@ -244,17 +241,36 @@ class HeaderIndex:
             return None
         first = len(self._hashes)
         self._numbers.update(zip(hashes, range(first, first + len(hashes)), strict=True))
+        return self._append(parent, hashes, times, bits)
+
+    def add_if_new(self, parent: int, hashes: Sequence[bytes], times: Sequence[int], bits: Sequence[int]) -> bool:
+        """`add`, provided that no hash is known and no two are equal; False, and nothing has changed, otherwise."""
+        first = len(self._hashes)
+        numbers = self._numbers
+        list(map(numbers.setdefault, hashes, range(first, first + len(hashes))))  # looks up and inserts in one go
+        if len(numbers) == first + len(hashes):
+            self._append(parent, hashes, times, bits)
+            return True
+        for block_hash in hashes:
+            if numbers.get(block_hash, 0) >= first:
+                del numbers[block_hash]
+        return False
+
+    def _append(
+        self, parent: int, hashes: Sequence[bytes], times: Sequence[int], bits: Sequence[int]
+    ) -> TipChanged | None:
+        """The part of `add` that comes after the dictionary."""
         self._hashes.extend(hashes)
         self._times.extend(times)
-        previous = parent
+        last = parent
         for run_bits, group in groupby(bits):
-            self._runs.extend(previous, run_bits, len(list(group)))
-            previous = len(self._runs) - 1
+            self._runs.extend(last, run_bits, len(list(group)))
+            last = len(self._runs) - 1
         self._leaves.discard(parent)
-        self._leaves.add(previous)
-        if self.chain_work(previous) <= self.chain_work(self._tip):
+        self._leaves.add(last)
+        if self.chain_work(last) <= self.chain_work(self._tip):
             return None
-        return self._activate(previous, parent if parent == self._tip else self.fork_point(self._tip, previous))
+        return self._activate(last, parent if parent == self._tip else self.fork_point(self._tip, last))
 
     def is_invalid(self, n: int) -> bool:
         """Whether the entry or an ancestor of it is marked invalid."""

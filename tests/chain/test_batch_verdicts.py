@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ccnode.chain.networks import REGTEST
 from ccnode.chain.params import SoftForks
 from tests.chain.naive_rules import NaiveChain, naive_median, naive_next_bits
 from tests.chain.support_chain import FreeFormat, free_params, make_header, new_chain, outcome
@@ -28,11 +29,11 @@ class Plan:
     fault: str = ""
 
 
-faults = st.sampled_from(["bits", "median", "below median", "future", "version", "pow", "link", "fork"])
+faults = st.sampled_from(["bits", "median", "below median", "future", "version", "pow", "link", "fork", "earliest"])
 plans = st.builds(
     Plan,
     st.one_of(st.integers(-700, 1500), st.integers(1190, 1210), st.just(3000), st.integers(-610, -590)),
-    st.one_of(st.just(""), st.just(""), st.just(""), st.just(""), st.just(""), st.just(""), faults),
+    st.one_of(st.sampled_from(["", "", "", "", "earliest"]), st.just(""), st.just(""), faults),
 )
 
 
@@ -45,6 +46,8 @@ def build(naive, parent, plan, number):
         time = naive_median(parent)
     elif plan.fault == "below median":
         time = naive_median(parent) - 5
+    elif plan.fault == "earliest":  # no fault, but as close to one as can be
+        time = naive_median(parent) + 1
     elif plan.fault == "future":
         time = NOW + 7201
     elif plan.fault == "version":
@@ -84,3 +87,23 @@ def test_verdicts_agree(params, batches, repeat):
             assert outcome(chain.accept(headers)) == again
         assert len(chain.index) == len(plain.nodes)
     assert {chain.index.hash(n) for n in range(len(chain.index))} == plain.nodes.keys()
+
+
+def test_the_median_window_slides_through_a_batch():
+    """Times far ahead leave the window one by one, and each header comes as early as it may."""
+    params = replace(REGTEST, header_format=FreeFormat())
+    plain = NaiveChain(params)
+    parent = plain.nodes[params.genesis_hash]
+    headers, medians = [], []
+    for i in range(60):
+        time = parent.time + 5000 if i % 13 < 5 else naive_median(parent) + 1
+        medians.append(naive_median(parent))
+        headers.append(make_header(parent.hash, time, parent.bits, root=i))
+        assert plain.accept(headers[-1], NOW + 10**9) is None
+        parent = plain.nodes[params.header_format.hash(headers[-1])]
+    chain, _, _ = new_chain(params)
+    assert outcome(chain.accept(headers)) == (60, None)
+    for i in range(1, 60):
+        chain, _, _ = new_chain(params)
+        late = make_header(params.header_format.parse(headers[i]).prev, medians[i], parent.bits)
+        assert outcome(chain.accept([*headers[:i], late])) == (i, (i, "time-too-old"))

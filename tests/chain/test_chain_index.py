@@ -292,9 +292,12 @@ def test_headers_after_a_trusted_start():
     assert list(index.headers_after([b"\xee" * 32], bytes(32))) == [1, 2, 3, 4, 5]
 
 
-def test_knows_any():
+def test_add_if_new():
     index = new_index()
     add(index, 0, 5)
-    assert index.knows_any([b"\xee" * 32, name(3)])
-    assert not index.knows_any([b"\xee" * 32])
-    assert not index.knows_any([])
+    index.add_if_new(5, [name(6), name(7)], [1, 2], [EASY, HARD])
+    assert (len(index), index.tip, index.bits(7)) == (8, 7, HARD)
+    for hashes in ([name(8), name(3), name(9)], [name(8), name(8)], [name(0)], [name(7)]):
+        assert not index.add_if_new(7, hashes, [3] * len(hashes), [EASY] * len(hashes))
+        assert (len(index), index.tip, index.find(name(8))) == (8, 7, None)
+        assert [index.find(name(n)) for n in range(8)] == list(range(8))
