@@ -1,7 +1,10 @@
 """A peer with a socket: one greenlet reads, one writes.
 
 The reader is a plain blocking loop: take the next frame out of the transport, deliver it, and only when no whole
-frame is left wait for more bytes. The writer drains a queue. Between them stand two bounds:
+frame is left wait for more bytes. The writer drains a queue; but it gets to run only when the reader waits. So the
+first message that is sent after bytes came in goes out at once, if nothing is queued (Core's optimistic send): the
+request for the next headers leaves before the handler validates those at hand. The answers after it are joined by the
+writer. Between reader and writer stand two bounds:
 
 - over ``max_send_buffer`` queued bytes the reader stops until the writer is below it again, so a peer that asks
   without reading the answers is no longer read itself, and TCP carries the pressure back to it (Core's
@@ -54,6 +57,7 @@ class Connection(Peer):
         "_clock",
         "_deliver",
         "_drained",
+        "_may_send_at_once",
         "_on_dirty",
         "_queue",
         "_queued",
@@ -86,6 +90,7 @@ class Connection(Peer):
         self.max_send_buffer = max_send_buffer
         self._queue: deque[bytes] = deque()
         self._queued = 0
+        self._may_send_at_once = True
         self._wake = Event()
         self._drained = Event()
         self._writer: gevent.Greenlet | None = None
@@ -165,6 +170,7 @@ class Connection(Peer):
             return
         self.bytes_received += count
         self.last_recv = self._clock.now()
+        self._may_send_at_once = True
 
     def wait_drained(self) -> None:
         """Wait until the queue is below ``max_send_buffer`` again, or the connection is closing."""
@@ -172,7 +178,20 @@ class Connection(Peer):
             self._drained.clear()
             self._drained.wait()
 
+    def _send_at_once(self, data: bytes) -> bytes:
+        """Give the socket what it takes without waiting; returns the rest. Errors are left for the writer to meet."""
+        self._may_send_at_once = False
+        try:
+            count = self._sock.sendmsg([data], (), socket.MSG_DONTWAIT)
+        except OSError:
+            return data
+        self.bytes_sent += count
+        self.last_send = self._clock.now()
+        return data[count:]
+
     def _enqueue(self, data: bytes) -> None:
+        if self._may_send_at_once and not self._queued:
+            data = self._send_at_once(data)
         if not data:
             return
         self._queue.append(data)
