@@ -260,6 +260,7 @@ class HeaderIndex:
         self, parent: int, hashes: Sequence[bytes], times: Sequence[int], bits: Sequence[int]
     ) -> TipChanged | None:
         """The part of `add` that comes after the dictionary."""
+        first = len(self._hashes)
         self._hashes.extend(hashes)
         self._times.extend(times)
         last = parent
@@ -268,9 +269,11 @@ class HeaderIndex:
             last = len(self._runs) - 1
         self._leaves.discard(parent)
         self._leaves.add(last)
-        if self.chain_work(last) <= self.chain_work(self._tip):
-            return None
-        return self._activate(last, parent if parent == self._tip else self.fork_point(self._tip, last))
+        if parent == self._tip:  # what nearly all headers do
+            self._tip = last
+            self._active.extend(range(first, last + 1))
+            return TipChanged(parent, last, parent, range(0), range(first, last + 1))
+        return self._activate(last) if self.chain_work(last) > self.chain_work(self._tip) else None
 
     def is_invalid(self, n: int) -> bool:
         """Whether the entry or an ancestor of it is marked invalid."""
@@ -298,7 +301,7 @@ class HeaderIndex:
         """Move to the best valid entry of all branches."""
         candidates = {self._last_valid(leaf) for leaf in self._leaves}
         best = max(candidates, key=lambda n: (self.chain_work(n), -n))
-        return None if best == self._tip else self._activate(best, self.fork_point(self._tip, best))
+        return None if best == self._tip else self._activate(best)
 
     def _last_valid(self, n: int) -> int:
         """The last entry on the branch of ``n`` that is not invalid."""
@@ -307,9 +310,10 @@ class HeaderIndex:
                 n = self._runs.parent(mark) or 0
         return n
 
-    def _activate(self, n: int, fork: int) -> TipChanged:
-        """Make ``n`` the tip; ``fork`` is its last common ancestor with the present one."""
+    def _activate(self, n: int) -> TipChanged:
+        """Make ``n`` the tip."""
         old = self._tip
+        fork = self.fork_point(old, n)
         disconnected, connected = self.branch(fork, old), self.branch(fork, n)
         del self._active[self.height(fork) + 1 - self._base :]
         self._active.extend(connected)

@@ -35,8 +35,10 @@ class RunTable:
     def extend(self, parent: int, bits: int, count: int) -> None:
         """Add ``count`` entries with equal bits, each the child of the one before, the first a child of ``parent``."""
         if parent != self._count - 1 or bits != self._bits[-1]:
-            self._works.append(self.chain_work(parent))
-            self._heights.append(self.height(parent) + 1)
+            run = bisect_right(self._starts, parent) - 1
+            distance = parent + 1 - self._starts[run]
+            self._works.append(self._works[run] + distance * block_proof(self._bits[run]))
+            self._heights.append(self._heights[run] + distance)
             self._starts.append(self._count)
             self._parents.append(parent)
             self._bits.append(bits)

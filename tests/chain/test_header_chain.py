@@ -354,8 +354,8 @@ def test_loading_what_is_not_ours():
     stray = mine(REGTEST, b"\x01" * 32, NOW, EASY)
     with pytest.raises(StorageError, match="header record 1 extends no earlier record"):
         HeaderChain(REGTEST, MemoryStore([REGTEST.genesis, stray]), FakeClock()).load()
+    twice = mine(REGTEST, REGTEST.genesis_hash, NOW, EASY)
     with pytest.raises(StorageError, match="header record 2 repeats an earlier record"):
-        twice = mine(REGTEST, REGTEST.genesis_hash, NOW, EASY)
         HeaderChain(REGTEST, MemoryStore([REGTEST.genesis, twice, twice]), FakeClock()).load()
 
 
