@@ -26,7 +26,7 @@ from ccnode.chain.headers import HeaderChain
 from ccnode.chain.verdict import HeaderVerdict, ValidationResult
 from ccnode.clock import Clock
 from ccnode.peers.misbehaviour import Misbehaviour
-from ccnode.peers.peer import Peer
+from ccnode.peers.peer import AUTOMATIC_OUTBOUND, Peer
 from ccnode.rng import Rng
 from ccnode.sync.leader import Leadership
 from ccnode.sync.presync import LowWorkPhase, LowWorkSync
@@ -34,6 +34,7 @@ from ccnode.sync.state import (
     GETHEADERS_WINDOW,
     MAX_HEADERS,
     MAX_LOW_WORK_SYNCS,
+    MAX_WAITING_PEERS,
     WAITING_BATCHES,
     WAITING_SECONDS,
     SyncPeer,
@@ -84,6 +85,7 @@ class HeaderSync:
         batch = self._chain.check_batch(headers)
         if batch.verdict is not None:
             self._misbehaviour.report(peer, f"headers message: {batch.verdict.reason}")
+            self._leadership.finished(state)
             return
         self.release(state, len(state.ready))
         full = len(headers) == MAX_HEADERS
@@ -150,8 +152,11 @@ class HeaderSync:
             if not result.success:
                 log.info("peer=%d low-work headers sync ended: %s", state.peer.id, low_work.abort_reason)
             elif full:
-                self.ask(state, [batch.hashes[-1], *low_work.locator()])
+                self.ask(state, [batch.hashes[-1], *self._index.locator(self._index.best_header)])
         if result.success:
+            if low_work.abort_reason:  # the chain ended before it had the work
+                self._leadership.finished(state, low_work=True)
+                self._end_of_chain(state, low_work.work)
             state.ready += result.ready
             self.release(state, MAX_HEADERS)
         return result.success
@@ -164,7 +169,8 @@ class HeaderSync:
         while state.ready and limit > 0:
             headers, state.ready = state.ready[:MAX_HEADERS], state.ready[MAX_HEADERS:]
             limit -= len(headers)
-            self._accept(state, self._chain.check_batch(headers), more_follows=bool(state.ready or state.low_work))
+            more_follows = bool(state.ready or state.low_work or state.asked_at is not None)
+            self._accept(state, self._chain.check_batch(headers), more_follows=more_follows)
         if state.ready:
             state.peer.mark_dirty()
 
@@ -187,8 +193,11 @@ class HeaderSync:
         log.debug("peer=%d %d headers do not connect yet", state.peer.id, len(batch))
         state.last_unknown = batch.hashes[-1]
         state.exhausted = False
-        if len(state.waiting) < WAITING_BATCHES:
-            state.waiting.append(WaitingBatch(self._clock.steady() + WAITING_SECONDS, batch))
+        steady = self._clock.steady()
+        state.waiting = [held for held in state.waiting if held.expires > steady]
+        room = state.peer.id in self._waiting or len(self._waiting) < MAX_WAITING_PEERS
+        if room and len(state.waiting) < WAITING_BATCHES:
+            state.waiting.append(WaitingBatch(steady + WAITING_SECONDS, batch))
             self._waiting.add(state.peer.id)
         self.ask(state, self._index.locator(self._index.best_header))
 
@@ -217,10 +226,12 @@ class HeaderSync:
         if not full:
             log.info("peer=%d its chain has too little work, ignored (%d headers)", state.peer.id, len(batch))
             self._leadership.finished(state, low_work=True)
+            self._end_of_chain(state, self._index.chain_work(parent) + batch.work)
             return
         running = sum(other.low_work is not None for other in self._peers.values())
         if running >= MAX_LOW_WORK_SYNCS and not state.preferred:
             log.debug("peer=%d no room for another low-work headers sync", state.peer.id)
+            self._leadership.finished(state, low_work=True)
             return
         index = self._index
         state.low_work = LowWorkSync(
@@ -236,7 +247,8 @@ class HeaderSync:
             now=self._clock.now(),
         )
         log.info("peer=%d low-work headers sync from height %d", state.peer.id, index.height(parent))
-        self._feed_low_work(state, batch, full)
+        if not self._feed_low_work(state, batch, full):
+            self._leadership.finished(state)
 
     def _ask_for_more(self, state: SyncPeer, batch: HeaderBatch, parent: int) -> None:
         """A full batch has more behind it. Who repeats what others gave is asked only when the others are done."""
@@ -252,14 +264,22 @@ class HeaderSync:
         best_work = self._index.chain_work(self._index.best_header)
         result = self._chain.accept(batch)
         if result.verdict is not None:
+            state.ready, state.low_work = [], None  # all of it would only lack its parent
             self._judge(state.peer, result.verdict)
-        if result.last is None:
-            return
-        self._note_has(state, result.last)
-        if result.accepted and self._index.chain_work(result.last) > best_work:
-            state.last_announcement = self._clock.now()
-        if result.verdict is None and not more_follows:
+        if result.last is not None:
+            self._note_has(state, result.last)
+            if result.accepted and self._index.chain_work(result.last) > best_work:
+                state.last_announcement = self._clock.now()
+        if result.verdict is not None or not more_follows:  # what follows a refused header is of no use either
             self._leadership.finished(state)
+        if result.verdict is None and not more_follows and state.best_known is not None:
+            self._end_of_chain(state, self._index.chain_work(state.best_known))
+
+    def _end_of_chain(self, state: SyncPeer, work: int) -> None:
+        """The peer showed its whole chain. If that cannot end the initial download, it makes room for another peer."""
+        too_little = work < self._chain.params.minimum_chain_work and self._chain.is_ibd()
+        if too_little and state.peer.connection_type in AUTOMATIC_OUTBOUND:
+            state.peer.disconnect("its chain has less work than the network's minimum")
 
     def _judge(self, peer: Peer, verdict: HeaderVerdict) -> None:
         log.info("peer=%d header %s: %s", peer.id, verdict.hash[::-1].hex(), verdict.reason)

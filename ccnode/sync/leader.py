@@ -80,7 +80,9 @@ class Leadership:
             state.exhausted = True
             self.leader = None
             self.low_work_only = low_work
-            if not self.tip_is_recent():
+            if self.tip_is_recent():
+                self._ask_everybody()
+            else:
                 self._choose_next()
 
     def tip_is_recent(self) -> bool:
@@ -104,7 +106,7 @@ class Leadership:
             return True
         if self.leader is not None:
             return False
-        return state.preferred or not any(other.preferred for other in self._peers.values())
+        return state.preferred or not any(other.preferred and not other.exhausted for other in self._peers.values())
 
     def _start(self, state: SyncPeer, now: float) -> None:
         """Ask from the parent of our best header on, so that even a peer with the same chain answers something."""
@@ -152,12 +154,14 @@ class Leadership:
             return due
         successor = self._successor(state)
         if successor is None:
+            self._ask(state, self._locator_for(state))
             return max(due, steady + LOOK_AGAIN)
         log.info("peer=%d no longer leads the headers sync: %s", state.peer.id, why)
         state.leading = False
         state.deadline = None
         state.gave_up_at = steady
-        self._take_over(successor, state.locator)
+        # What a low-work synchronisation got to is no header of ours, and of no use to anybody else.
+        self._take_over(successor, state.locator if state.low_work is None else ())
         return inf
 
     def _is_slow(self, state: SyncPeer) -> bool:
@@ -172,17 +176,29 @@ class Leadership:
         """Somebody else leads on from our best header, if there is anybody."""
         successor = self._successor(None)
         if successor is not None:
-            self._take_over(successor, self._index.locator(self._index.best_header))
+            self._take_over(successor)
 
-    def _take_over(self, state: SyncPeer, locator: Sequence[bytes]) -> None:
+    def _ask_everybody(self) -> None:
+        """The initial synchronisation is over: whoever did not show its chain to the end is asked on its next pass."""
+        for state in self._peers.values():
+            if not state.exhausted:
+                state.started = False
+                state.peer.mark_dirty()
+
+    def _take_over(self, state: SyncPeer, locator: Sequence[bytes] = ()) -> None:
+        """``state`` leads, from where the last leader was asked with ``locator``, else from where we are with it."""
         now = self._clock.now()
         state.asked_at = None
         state.started = True
         self._lead(state, now)
-        self._ask(state, locator if state.low_work is None else state.low_work.locator())
+        self._ask(state, locator if locator and state.low_work is None else self._locator_for(state))
         log.info(
             "peer=%d leads the headers sync from height %d", state.peer.id, self._index.height(self._index.best_header)
         )
+
+    def _locator_for(self, state: SyncPeer) -> Sequence[bytes]:
+        """Where to go on with a peer: in its low-work synchronisation, or from our best header."""
+        return self._index.locator(self._index.best_header) if state.low_work is None else state.low_work.locator()
 
     def _successor(self, leader: SyncPeer | None) -> SyncPeer | None:
         """Who waited longest since leading, preferred peers first."""

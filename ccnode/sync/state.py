@@ -45,6 +45,9 @@ HEADERS_TIMEOUT_PER_HEADER = 0.001
 MAX_LOW_WORK_SYNCS = 16
 """Low-work synchronisations at once, up to 0.8 MB each; a preferred peer may always have one."""
 
+MAX_WAITING_PEERS = 16
+"""Peers that may have batches waiting at once, up to 1.2 MB each: headers of the real chain cost a peer nothing."""
+
 MAX_ANNOUNCED = 8
 """Blocks announced to a peer at once (Core: ``MAX_BLOCKS_TO_ANNOUNCE``)."""
 

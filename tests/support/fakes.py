@@ -1,7 +1,7 @@
 """Peers, stores and chains in memory, for tests of the deciding rooms."""
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from struct import Struct
@@ -128,7 +128,7 @@ class HeaderLine:
     def grow(self, number: int, *, spacing: int = 600, salt: int = 0, start: int | None = None) -> "HeaderLine":
         """Mine ``number`` more on regtest's terms, in place; ``start`` is the time of the first."""
         time = self.time + spacing if start is None else start
-        for raw in _mined(self.tip, time, number, spacing, salt):
+        for raw in mined(self.tip, time, number, spacing, salt):
             block_hash = BITCOIN_FORMAT.hash(raw)
             self.places[block_hash] = len(self.headers)
             self.headers.append(raw)
@@ -145,14 +145,19 @@ class HeaderLine:
         return self.headers[height + 1 : height + 1 + limit]
 
 
-def _mined(prev: bytes, time: int, number: int, spacing: int, salt: int) -> Iterator[bytes]:
+def mined(
+    prev: bytes, time: int, number: int, spacing: int = 600, salt: int = 0, bits: int = REGTEST_BITS
+) -> list[bytes]:
+    """Headers on top of the one with hash ``prev``, the first at ``time``; ``bits`` about regtest's."""
     root = salt.to_bytes(32, "little")
     hash_of = BITCOIN_FORMAT.hash
+    headers = []
     for i in range(number):
         for nonce in count():
-            raw = _HEADER.pack(4, prev, root, time + i * spacing, REGTEST_BITS, nonce)
+            raw = _HEADER.pack(4, prev, root, time + i * spacing, bits, nonce)
             block_hash = hash_of(raw)
             if block_hash[31] < 0x7F:
                 break
+        headers.append(raw)
         prev = block_hash
-        yield raw
+    return headers
