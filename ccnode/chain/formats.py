@@ -5,7 +5,7 @@ A network names its format; everything above works with raw header bytes and the
 have other sizes and another proof, by subclassing `HeaderFormat`.
 
 Headers arrive two thousand at a time, so the functions here take whole batches. The one big cost is hashing (0.6
-microseconds a header); the columns come out of one joined buffer, seen as 32-bit words, with strides (0.05). This asks
+microseconds a header); the columns come out of one joined buffer, seen as 32-bit words, with strides (0.1). This asks
 two things of a format: its size and the offsets of its integers are multiples of four, and the integers are
 little-endian.
 """
