@@ -4,7 +4,7 @@ An entry is a number: headers are counted in the order of their arrival, which i
 header file, so the bytes of a header need not be kept here. Per entry the index holds its hash (once, shared by the
 dictionary from hash to number and the list from number to hash), its time, and its place in the tree, which
 `ccnode.chain.runs` compresses to almost nothing. The *active chain*, the one with the most work, is an array from
-height to entry. A million headers cost 185 bytes each: the hash 80, the dictionary and its numbers 85, lists and arrays
+height to entry. A million headers cost 190 bytes each: the hash 80, the dictionary and its numbers 85, lists and arrays
 the rest. The dictionary grows by leaps, of which the one at 700,000 headers takes 50 ms.
 
 The tip is the valid entry with the most chain work; among equals the one that arrived first. Branches are never
