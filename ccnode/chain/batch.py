@@ -5,9 +5,9 @@ This is the cheap test that a peer's ``headers`` message meets first (Core: ``Ch
 twice on its way into the chain.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from ccnode.chain.formats import Columns, HeaderFormat
 from ccnode.chain.pow import block_proof
@@ -32,7 +32,7 @@ class HeaderBatch:
     @property
     def work(self) -> int:
         """Expected number of hashes behind the whole batch, as claimed by its bits."""
-        return sum(count * block_proof(bits) for bits, count in Counter(self.columns.bits).items())
+        return sum(len(list(group)) * block_proof(bits) for bits, group in groupby(self.columns.bits))
 
     def after(self, count: int) -> "HeaderBatch":
         """The batch without its first ``count`` headers, which must be before the faulty one."""

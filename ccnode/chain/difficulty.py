@@ -94,7 +94,7 @@ class BitcoinDifficulty:
                 required.append(self._at_boundary(chain, parent, times, required))
             else:
                 end_of_period = height + self.interval - height % self.interval - start
-                fill(chain, parent, times[:end_of_period], required)
+                fill(chain, parent, times, min(end_of_period, len(times)), required)
         return required
 
     def permitted_transition(self, height: int, old_bits: int, new_bits: int) -> bool:
@@ -128,17 +128,26 @@ class BitcoinDifficulty:
         timespan = min(max(last_time - first_time, shortest), longest)
         return self._scaled(first_bits if self.enforce_bip94 else last_bits, timespan)
 
-    def _fill_constant(self, chain: ChainView, parent: int, times: Sequence[int], required: list[int]) -> None:
+    # Each fill answers for the headers up to ``stop``, which are in one period with the last that has an answer.
+
+    def _fill_constant(
+        self, chain: ChainView, parent: int, _times: Sequence[int], stop: int, required: list[int]
+    ) -> None:
         """Inside a period every header repeats its parent's bits."""
         bits = required[-1] if required else chain.bits(parent)
-        required.extend([bits] * (len(times) - len(required)))
+        required.extend([bits] * (stop - len(required)))
 
-    def _fill_min_difficulty(self, chain: ChainView, parent: int, times: Sequence[int], required: list[int]) -> None:
+    def _fill_min_difficulty(
+        self, chain: ChainView, parent: int, times: Sequence[int], stop: int, required: list[int]
+    ) -> None:
         """Inside a period: the limit for a late header, else the bits of the last one that was not at the limit."""
         limit = encode_compact(self.pow_limit)
         normal = self._last_normal_bits(chain, parent, required)
+        if normal == limit:  # always so on regtest
+            required.extend([limit] * (stop - len(required)))
+            return
         previous = times[len(required) - 1] if required else chain.time(parent)
-        for time in times[len(required) :]:
+        for time in times[len(required) : stop]:
             required.append(limit if time > previous + 2 * self.target_spacing else normal)
             previous = time
 

@@ -123,11 +123,27 @@ class BitcoinFormat(HeaderFormat):
     def check_pow(
         self, headers: Sequence[bytes], hashes: Sequence[bytes], bits: Sequence[int], pow_limit: int
     ) -> int | None:
-        # Reversed hashes compare like the numbers they stand for, at half the cost of making the numbers.
         highest = {b: _highest_hash(b, pow_limit) for b in set(bits)}
-        if len(highest) == 1 and max([h[::-1] for h in hashes]) <= highest[bits[0]]:
+        if len(highest) == 1 and _clearly_below(hashes, highest[bits[0]]):
             return None
+        # Reversed hashes compare like the numbers they stand for, at half the cost of making the numbers.
         return next((i for i, h in enumerate(hashes) if h[::-1] > highest[bits[i]]), None)
+
+
+def _clearly_below(hashes: Sequence[bytes], highest: bytes) -> bool:
+    """Whether all hashes are lower than ``highest`` (big-endian) in the first 64 bits that are not zero in all of them.
+
+    False may also mean that it is not clear. 0.04 microseconds a hash, a third of comparing them one by one.
+    """
+    words = array("Q", b"".join(hashes))
+    if sys.byteorder == "big":
+        words.byteswap()
+    for word in range(3, -1, -1):  # a hash is four little-endian words, the last the most significant
+        limit = int.from_bytes(highest[24 - 8 * word : 32 - 8 * word], "big")
+        greatest = max(words[word::4])
+        if greatest or limit:
+            return greatest < limit
+    return False
 
 
 def _highest_hash(bits: int, pow_limit: int) -> bytes:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ccnode.chain.formats import BITCOIN_FORMAT, Header
 from ccnode.chain.networks import MAINNET
-from ccnode.chain.pow import meets_target
+from ccnode.chain.pow import decode_compact, meets_target
 from tests.chain.commitment_format import COMMITMENT_FORMAT
 from tests.chain.support_chain import make_header, read_headers
 
@@ -78,3 +78,15 @@ def test_real_headers_of_a_hundred_bytes(data_dir):
     while COMMITMENT_FORMAT.check_pow([broken], [b""], [0x207FFFFF], limit) is None:
         broken = broken[:70] + bytes([broken[70] + 1 & 255]) + broken[71:]
     assert COMMITMENT_FORMAT.check_pow([*headers[:5], broken], hashes[:6], columns.bits[:6], limit) == 5
+
+
+@given(data=st.data())
+def test_pow_close_to_the_target(data):
+    bits = data.draw(st.integers(1, 0x20)) << 24 | data.draw(st.integers(1, 0x7FFFFF))
+    limit = (1 << 255) - 1
+    target = decode_compact(bits)[0]
+    near = st.integers(max(0, target - 3), min(target + 3, (1 << 256) - 1)) if target < 1 << 256 else st.just(0)
+    numbers = data.draw(st.lists(st.one_of(near, st.integers(0, min(target, limit))), min_size=1, max_size=4))
+    hashes = [number.to_bytes(32, "little") for number in numbers]
+    expected = next((i for i, h in enumerate(hashes) if not meets_target(h, bits, limit)), None)
+    assert BITCOIN_FORMAT.check_pow([b""] * len(hashes), hashes, [bits] * len(hashes), limit) == expected
