@@ -4,7 +4,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import gevent
 
@@ -38,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
     node = Node(config, params)
     try:
         start_logging(config, node, status)
-        stop_on_signals(node)
+        stop_on_signals(node.stop)
         status.say(banner(node))
         node.open()
         node.start()
@@ -69,8 +69,8 @@ def start_logging(config: Config, node: Node, status: Status) -> None:
         log.info("option %s does nothing here", ignored)
 
 
-def stop_on_signals(node: Node) -> None:
-    """SIGINT and SIGTERM stop the node; a second one, or a stop that takes too long, ends the process at once."""
+def stop_on_signals(stop: Callable[[], object]) -> None:
+    """SIGINT and SIGTERM call ``stop``; a second one, or a stop that takes too long, ends the process at once."""
     stopping = False
 
     def force(why: str) -> None:
@@ -82,7 +82,7 @@ def stop_on_signals(node: Node) -> None:
         if stopping:
             force("a second signal")
         stopping = True
-        node.stop()
+        stop()
         gevent.spawn_later(STOP_SECONDS, force, f"not stopped within {STOP_SECONDS:.0f} s")
 
     for number in (signal.SIGINT, signal.SIGTERM):
