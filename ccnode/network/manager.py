@@ -9,8 +9,9 @@ something is due, the peer's *pass* runs: everything it is owed, in one function
 import logging
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from math import inf
+from math import inf, nextafter
 from typing import Any
 
 import gevent
@@ -146,16 +147,23 @@ class ConnectionManager:
         """A peer's whole life; whatever goes wrong in it takes down this peer only, unless the chain is damaged."""
         log.debug("peer=%d %s connection%s", peer.id, peer.connection_type.value, self._named(peer))
         try:
-            self._rooms.handshake.start(peer)
-            peer.run()
+            with self._answerable(peer):
+                self._rooms.handshake.start(peer)
+                peer.run()
+        finally:
+            self._gone(peer)
+
+    @contextmanager
+    def _answerable(self, peer: Connection) -> Iterator[None]:
+        """Whatever goes wrong in the body is the end of ``peer``, and of the node if the chain is damaged."""
+        try:
+            yield
         except StorageError as error:
             peer.disconnect("the node stops")
             self._fatal(error)
         except Exception:
             log.exception("peer=%d a defect of ours ended the connection", peer.id)
             peer.disconnect("internal error")
-        finally:
-            self._gone(peer)
 
     def _gone(self, peer: Connection) -> None:
         del self.peers[peer.id]
@@ -237,7 +245,7 @@ class ConnectionManager:
 
     # -- passes --------------------------------------------------------------------------------------------------
 
-    def run_pass(self, peer: Peer) -> None:
+    def run_pass(self, peer: Connection) -> None:
         """Send ``peer`` what it is owed, and arm the timers for the next time."""
         if peer.closing:
             return
@@ -247,8 +255,14 @@ class ConnectionManager:
         if peer.handshake_complete and not peer.closing:
             sync_wall, steady = self._rooms.sync.send_pass(peer, now)
             wall = min(wall, sync_wall)
-            self._timers.arm(Timeline.STEADY, steady, peer.id, lambda: self.run_pass(peer))
-        self._timers.arm(Timeline.WALL, wall, peer.id, lambda: self.run_pass(peer))
+            self._timers.arm(Timeline.STEADY, steady, peer.id, lambda: self._timed_pass(peer))
+        # A limit is over when the clock is past it: looking again at the very limit would never end on a clock that
+        # was stopped there.
+        self._timers.arm(Timeline.WALL, nextafter(wall, inf), peer.id, lambda: self._timed_pass(peer))
+
+    def _timed_pass(self, peer: Connection) -> None:
+        with self._answerable(peer):
+            self.run_pass(peer)
 
     def _marked_dirty(self, peer: Peer) -> None:
         """A room marked ``peer``. If it is the one whose message is being handled, its pass follows anyway."""
@@ -258,7 +272,7 @@ class ConnectionManager:
     def _run_dirty_passes(self) -> None:
         for peer in list(self.peers.values()):
             if peer.dirty:
-                self.run_pass(peer)
+                self._timed_pass(peer)
                 breathe()
 
     def broadcast(self, message: Message, wanted: Callable[[Peer], bool] = lambda _peer: True) -> int:

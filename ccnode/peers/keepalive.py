@@ -61,7 +61,7 @@ class Keepalive:
             log.debug("peer=%d pong with another nonce", peer.id)
 
     def send_pass(self, peer: Peer, now: float) -> float:
-        """Send a ping if one is owed, drop the peer if it is dead; returns when to look again (wall seconds)."""
+        """Send a ping if one is owed, drop the peer if it is dead; returns the wall time after which to look again."""
         reason = self._death(peer, now)
         if reason is not None:
             peer.disconnect(reason)
@@ -81,9 +81,9 @@ class Keepalive:
 
     def _ping_pass(self, peer: Peer, now: float) -> float:
         waiting = peer.ping_sent_at is not None
-        if peer.ping_requested or (not waiting and now >= peer.ping_started_at + PING_INTERVAL):
+        if peer.ping_requested or (not waiting and now > peer.ping_started_at + PING_INTERVAL):
             self._send_ping(peer, now)
-            waiting = True
+            waiting = peer.ping_sent_at is not None
         return peer.ping_started_at + (TIMEOUT_INTERVAL if waiting else PING_INTERVAL)
 
     def _send_ping(self, peer: Peer, now: float) -> None:
