@@ -1,8 +1,9 @@
 """All connections: who is connected, where each message goes, and when each peer is looked after.
 
-A message's trip: the peer's reader takes a frame off its transport and calls `ConnectionManager._deliver`; the factory
-makes a message of it; the handshake takes what is its own; anything else goes through one table from message type to
-handler. Handlers decide without switching greenlets. After a message that marked its peer dirty, and whenever
+A message's trip: the peer's reader takes a frame off its transport and calls `ConnectionManager._deliver`; one table
+from command to handler says whose it is, or the handshake takes it; the factory makes a message of it; the handler
+decides without switching greenlets. What nobody waits for is not decoded: a peer may send what it likes, and a
+transaction of 4 MB is two seconds of work. After a message that marked its peer dirty, and whenever
 something is due, the peer's *pass* runs: everything it is owed, in one function.
 """
 
@@ -27,7 +28,7 @@ from ccnode.peers.keepalive import Keepalive
 from ccnode.peers.misbehaviour import Misbehaviour
 from ccnode.peers.peer import ConnectionType, Peer
 from ccnode.peers.unoffered import HANDLERS as UNOFFERED_HANDLERS
-from ccnode.peers.unoffered import oversize
+from ccnode.peers.unoffered import REFUSED, oversize, refuse
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import NetworkAddress
 from ccnode.wire.addresses import Addr, AddrV2
@@ -93,13 +94,16 @@ class ConnectionManager:
         self._tasks: dict[int, gevent.Greenlet] = {}
         self._gone_listeners: list[Callable[[Peer], None]] = []
         rooms.handshake.notifies(self._version_known, self._handshaked)
-        self._handlers: Mapping[type[Message], Callable[[Peer, Any], None]] = {
+        handlers: Mapping[type[Any], Callable[[Peer, Any], None]] = {
             Ping: rooms.keepalive.on_ping,
             Pong: rooms.keepalive.on_pong,
             Addr: rooms.addresses.on_addresses,
             AddrV2: rooms.addresses.on_addresses,
             **UNOFFERED_HANDLERS,
             **rooms.sync.handlers,
+        }
+        self._handlers: Mapping[str, Callable[[Peer, Any], None]] = {
+            kind.command: handler for kind, handler in handlers.items()
         }
 
     # -- connections ---------------------------------------------------------------------------------------------
@@ -201,24 +205,39 @@ class ConnectionManager:
         if fault is not None:
             log.debug("peer=%d %s dropped: %s", peer.id, command or "a message", fault)
             return
-        try:
-            message = self._factory.decode(command, payload)
-        except OversizeError as error:
-            if peer.handshake_complete:
-                oversize(peer, error, self._rooms.misbehaviour)
+        if peer.handshake_complete and command in REFUSED:
+            refuse(peer, command)
             return
-        except DecodeError as error:
-            log.debug("peer=%d %s of %d bytes dropped: %s", peer.id, command, len(payload), error)
+        handler = self._handler(peer, command)
+        if handler is None:
+            log.debug("peer=%d %s ignored", peer.id, counted)
+            return
+        message = self._decode(peer, command, payload)
+        if message is None:
             return
         self._handling = peer
-        handler = self._handlers.get(type(message)) if peer.handshake_complete else None
-        if handler is not None:
-            handler(peer, message)
-        elif not self._rooms.handshake.handle(peer, message):
-            log.debug("peer=%d %s ignored", peer.id, counted)
+        handler(peer, message)
         self._handling = None
         if peer.dirty:
             self.run_pass(peer)
+
+    def _handler(self, peer: Connection, command: str) -> Callable[[Peer, Any], object] | None:
+        """Who takes ``command`` from ``peer`` at this stage, None if nobody does."""
+        handler = self._handlers.get(command) if peer.handshake_complete else None
+        if handler is None and self._rooms.handshake.expects(peer, command):
+            return self._rooms.handshake.handle
+        return handler
+
+    def _decode(self, peer: Connection, command: str, payload: bytes) -> Message | None:
+        """The message, None if there is none in it; what is too large is seen to."""
+        try:
+            return self._factory.decode(command, payload)
+        except OversizeError as error:
+            if peer.handshake_complete:
+                oversize(peer, error, self._rooms.misbehaviour)
+        except DecodeError as error:
+            log.debug("peer=%d %s of %d bytes dropped: %s", peer.id, command, len(payload), error)
+        return None
 
     def _handshaked(self, peer: Peer) -> None:
         """The handshake told us: from now on everything may be sent to ``peer``."""

@@ -102,6 +102,10 @@ class Handshake:
             self._open_nonces.add(peer.local_nonce)
             peer.send(self._our_version(peer))
 
+    def expects(self, peer: Peer, command: str) -> bool:
+        """Whether ``command`` means something to the handshake at the stage ``peer`` is in."""
+        return (peer.stage, command) in self._actions
+
     def handle(self, peer: Peer, message: Message) -> bool:
         """Take the message if it is the handshake's; False means: it is for somebody else."""
         action = self._actions.get((peer.stage, message.command))

@@ -1,45 +1,51 @@
 """Messages that ask for what we do not offer, or send what we did not ask for.
 
 A headers-only node serves no blocks, transactions, filters or mempool. Core's answer to each is kept: requests for
-services whose bit we do not set end the connection, requests for data that is not there are met with silence.
+services whose bit we do not set end the connection, requests for data that is not there are met with silence, but not
+if they ask for more than the protocol allows.
 """
 
-import logging
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ccnode.peers.misbehaviour import Misbehaviour
 from ccnode.peers.peer import Peer
-from ccnode.wire.bloom import FilterAdd, FilterClear, FilterLoad
-from ccnode.wire.filters import GetCFCheckpt, GetCFHeaders, GetCFilters
-from ccnode.wire.inventory import MemPool
+from ccnode.wire.headers import GetBlocks
+from ccnode.wire.inventory import GetData
 from ccnode.wire.message import Message
 from ccnode.wire.serialize import OversizeError
-from ccnode.wire.transaction import Tx
 
-log = logging.getLogger("ccnode.net")
+REFUSED: Mapping[str, str] = MappingProxyType(
+    {
+        "filterload": "bloom filters are not offered",
+        "filteradd": "bloom filters are not offered",
+        "filterclear": "bloom filters are not offered",
+        "mempool": "the mempool is not offered",
+        "getcfilters": "compact filters are not offered",
+        "getcfheaders": "compact filters are not offered",
+        "getcfcheckpt": "compact filters are not offered",
+        "tx": "we said relay=false",
+    }
+)
+"""Command -> why it ends the connection, whatever it carries: these are not decoded."""
 
-_DISCONNECTING = frozenset({"getheaders", "getblocks", "getcfilters", "getcfheaders"})
+_DISCONNECTING = frozenset({"getheaders", "getblocks"})
 """Commands whose excess costs the connection only; any other list over its limit is misbehaviour."""
 
 
-def _refuse(what: str) -> Callable[[Peer, Message], None]:
-    def handler(peer: Peer, message: Message) -> None:
-        peer.disconnect(f"{message.command}, but {what}")
-
-    return handler
+def refuse(peer: Peer, command: str) -> None:
+    """``peer`` sent a command of `REFUSED`."""
+    peer.disconnect(f"{command}, but {REFUSED[command]}")
 
 
-HANDLERS: Mapping[type[Message], Callable[[Peer, Any], None]] = {
-    FilterLoad: _refuse("bloom filters are not offered"),
-    FilterAdd: _refuse("bloom filters are not offered"),
-    FilterClear: _refuse("bloom filters are not offered"),
-    MemPool: _refuse("the mempool is not offered"),
-    GetCFilters: _refuse("compact filters are not offered"),
-    GetCFHeaders: _refuse("compact filters are not offered"),
-    GetCFCheckpt: _refuse("compact filters are not offered"),
-    Tx: _refuse("we said relay=false"),
-}
+def _silence(_peer: Peer, _message: Message) -> None:
+    """The request was within its limits, which is all that was to be found out."""
+
+
+HANDLERS: Mapping[type[Message], Callable[[Peer, Any], None]] = MappingProxyType(
+    {GetData: _silence, GetBlocks: _silence}
+)
 
 
 def oversize(peer: Peer, error: OversizeError, misbehaviour: Misbehaviour) -> None:
