@@ -33,6 +33,7 @@ from ccnode.sync.presync import LowWorkPhase, LowWorkSync
 from ccnode.sync.state import (
     GETHEADERS_WINDOW,
     MAX_HEADERS,
+    MAX_INV_BLOCKS,
     MAX_LOW_WORK_SYNCS,
     MAX_WAITING_PEERS,
     WAITING_BATCHES,
@@ -96,11 +97,12 @@ class HeaderSync:
     def on_inv(self, peer: Peer, message: Inv) -> None:
         """Blocks are never downloaded by inv: the last unknown one may make us ask for headers, once."""
         state = self._peers[peer.id]
-        kinds = {item.type for item in message.items}
+        kinds = message.types()
         if InvType.TX in kinds or InvType.WTX in kinds:
             peer.disconnect("announced a transaction although we said relay=false")
             return
-        blocks = [item.hash for item in message.items if item.type == InvType.BLOCK]
+        places = [i for i, kind in enumerate(kinds) if kind == InvType.BLOCK][-MAX_INV_BLOCKS:]
+        blocks = [message.hash_at(i) for i in places]
         if blocks:
             self._note_announced(state, blocks[-1])
         announced = next((block for block in reversed(blocks) if self._index.find(block) is None), None)

@@ -84,7 +84,7 @@ class HeaderServer:
             state.peer.send(self._message(missing))
             state.best_sent = missing[-1]
         else:
-            state.peer.send(Inv((InvItem(InvType.BLOCK, index.hash(missing[-1])),)))
+            state.peer.send(Inv.build([InvItem(InvType.BLOCK, index.hash(missing[-1]))]))
 
     def _can_connect(self, state: SyncPeer, queued: list[int], missing: list[int]) -> bool:
         """Few enough, nothing of it reorganised away, and the peer has the parent of the first."""

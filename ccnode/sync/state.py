@@ -48,6 +48,9 @@ MAX_LOW_WORK_SYNCS = 16
 MAX_WAITING_PEERS = 16
 """Peers that may have batches waiting at once, up to 1.2 MB each: headers of the real chain cost a peer nothing."""
 
+MAX_INV_BLOCKS = 500
+"""The last so many blocks of an inv are looked up: more at once were never announced (Core: 500 after getblocks)."""
+
 MAX_ANNOUNCED = 8
 """Blocks announced to a peer at once (Core: ``MAX_BLOCKS_TO_ANNOUNCE``)."""
 

@@ -2,27 +2,30 @@
 
 All three lists have one form, up to 50,000 items of 36 bytes: a type and a hash. Types that we do not know are kept,
 for the reader to pass over. ``notfound`` only ever lists transactions.
+
+A list stays the bytes it came in. Fifty thousand objects take 25 ms to make, and most readers want to know which
+types there are, and then a few of the hashes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from struct import Struct
 from typing import ClassVar, Final, NamedTuple, TypeVar
 
 from ccnode.wire.message import Empty
 from ccnode.wire.protocol import MAX_INV_SZ, MAX_PROTOCOL_MESSAGE_LENGTH
-from ccnode.wire.serialize import Reader, compact_size
+from ccnode.wire.serialize import HASH_SIZE, Reader, compact_size
 
 _ITEM: Final = Struct("<I32s")
+_KIND: Final = Struct("<I32x")
 
 L = TypeVar("L", bound="_InventoryList")
 
 
 class InvItem(NamedTuple):
-    """One item (Core: CInv). A tuple, because a message may hold 50,000."""
+    """One item (Core: CInv)."""
 
     type: int
     """Usually one of `InvType`."""
@@ -30,32 +33,47 @@ class InvItem(NamedTuple):
     """32 bytes: txid, wtxid or block hash, as ``type`` says."""
 
 
-# Straight to the constructor of tuple: half the time of InvItem._make, 9 ms for 50,000 items.
-_make_item: Final[Callable[[tuple[int, bytes]], InvItem]] = partial(tuple.__new__, InvItem)
-
-
 @dataclass(frozen=True, slots=True)
 class _InventoryList:
-    items: tuple[InvItem, ...]
+    raw: bytes
+    """The items as they are on the wire, without their count."""
 
     command: ClassVar[str]
     max_payload: ClassVar[int] = MAX_PROTOCOL_MESSAGE_LENGTH
 
+    @classmethod
+    def build(cls: type[L], items: Sequence[InvItem]) -> L:
+        """A message of these items."""
+        pack = _ITEM.pack
+        return cls(b"".join([pack(kind, hash_) for kind, hash_ in items]))
+
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.raw) // _ITEM.size
+
+    def types(self) -> list[int]:
+        """The type of each item (2 ms for 50,000)."""
+        return [kind for (kind,) in _KIND.iter_unpack(self.raw)]
+
+    def hash_at(self, index: int) -> bytes:
+        """The hash of one item."""
+        stop = (index + 1) * _ITEM.size
+        return self.raw[stop - HASH_SIZE : stop]
+
+    def items(self) -> list[InvItem]:
+        """All of them, made anew each time."""
+        return [InvItem(kind, hash_) for kind, hash_ in _ITEM.iter_unpack(self.raw)]
 
     def encode(self) -> bytes:
-        pack = _ITEM.pack
-        return compact_size(len(self.items)) + b"".join([pack(kind, hash_) for kind, hash_ in self.items])
+        return compact_size(len(self)) + self.raw
 
     @classmethod
     def decode(cls: type[L], payload: bytes) -> L:
-        # The short list is the commonest message of all: 0.7 us instead of 1.4 us through the reader.
+        # The short list is the commonest message of all: it does without the reader.
         if payload and (count := payload[0]) < 0xFD and len(payload) == 1 + count * _ITEM.size:
-            return cls(tuple(map(_make_item, _ITEM.iter_unpack(payload[1:]))))
+            return cls(payload[1:])
         reader = Reader(payload)
         count = reader.limited_count(_ITEM.size, cls.command, MAX_INV_SZ)
-        return cls(tuple(map(_make_item, _ITEM.iter_unpack(reader.take(count * _ITEM.size)))))
+        return cls(reader.take(count * _ITEM.size))
 
 
 @dataclass(frozen=True, slots=True)

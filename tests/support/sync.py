@@ -112,7 +112,7 @@ class SyncRoom:
 
     def announce(self, peer: FakePeer, *hashes: bytes) -> None:
         """``peer`` sends an inv of blocks."""
-        self.deliver(peer, Inv(tuple(InvItem(InvType.BLOCK, block_hash) for block_hash in hashes)))
+        self.deliver(peer, Inv.build([InvItem(InvType.BLOCK, block_hash) for block_hash in hashes]))
 
     def answer(self, peer: FakePeer, line: HeaderLine) -> bool:
         """``peer`` answers its last getheaders honestly; False if it was not asked."""

@@ -462,7 +462,7 @@ def test_a_transaction_ends_the_connection() -> None:
     for kind in (InvType.TX, InvType.WTX):
         room, line = recent_room()
         peer = room.join(INBOUND)
-        room.deliver(peer, Inv((InvItem(InvType.BLOCK, line.tip), InvItem(kind, b"\1" * 32))))
+        room.deliver(peer, Inv.build([InvItem(InvType.BLOCK, line.tip), InvItem(kind, b"\1" * 32)]))
         assert peer.closing
 
 
@@ -470,7 +470,7 @@ def test_unknown_kinds_are_passed_over() -> None:
     room, _ = recent_room()
     peer = room.join(INBOUND)
     room.asked(peer)
-    room.deliver(peer, Inv((InvItem(77, b"\1" * 32), InvItem(InvType.FILTERED_BLOCK, b"\2" * 32))))
+    room.deliver(peer, Inv.build([InvItem(77, b"\1" * 32), InvItem(InvType.FILTERED_BLOCK, b"\2" * 32)]))
     assert not peer.closing
     assert room.asked(peer) == []
 

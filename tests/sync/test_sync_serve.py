@@ -123,7 +123,7 @@ def test_a_new_block_goes_out_as_headers_or_as_an_inv() -> None:
             assert announced(peer) == line.headers[-1:]
         else:
             [inv] = peer.take(Inv)
-            assert [tuple(item) for item in inv.items] == [(InvType.BLOCK, line.tip)]
+            assert [tuple(item) for item in inv.items()] == [(InvType.BLOCK, line.tip)]
 
 
 def test_who_brought_the_block_hears_nothing() -> None:
@@ -179,7 +179,7 @@ def test_a_queue_that_was_reorganised_away_becomes_an_inv_of_the_tip() -> None:
     room.chain.accept(line.headers[-1:])
     add(room, other.headers[31:])
     [inv] = peer.take(Inv)
-    assert inv.items[0].hash == other.tip
+    assert inv.items()[0].hash == other.tip
     assert peer.take(Headers) == []
 
 

@@ -321,12 +321,14 @@ class TestCompactBlocks:
 def test_long_and_short_inventories_take_the_same_meaning():
     items = tuple(InvItem(i, i.to_bytes(32, "little")) for i in range(300))
     for count in (0, 1, 252, 253, 300):
-        message = Inv(items[:count])
+        message = Inv.build(items[:count])
         assert Inv.decode(message.encode()) == message
         assert Inv.decode(message.encode() + b"tail") == message
-        assert all(type(item) is InvItem for item in Inv.decode(message.encode()).items)
+        assert Inv.decode(message.encode()).items() == list(items[:count])
+        assert message.types() == list(range(count))
+        assert [message.hash_at(i) for i in range(count)] == [item.hash for item in items[:count]]
     with pytest.raises(DecodeError, match="truncated"):
-        Inv.decode(Inv(items).encode()[:-1])
+        Inv.decode(Inv.build(items).encode()[:-1])
 
 
 def test_locator_version_is_kept_but_defaults_to_ours():
