@@ -15,9 +15,10 @@ node: what is imported before it keeps the blocking sockets.
 
 import sys
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 
 from ccnode import __version__
-from ccnode.errors import CcnodeError, ExitStatus, StartupError, StorageError
+from ccnode.errors import CcnodeError, ConfigError, ExitStatus, StartupError, StorageError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,9 +33,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitStatus.OK
     if word in ("--help", "-help", "-h", "help", "-?"):
         return show_help()
-    command = COMMANDS.get(word)
     try:
-        return command(arguments[1:]) if command is not None else run_node(arguments)
+        if word and not word.startswith("-"):
+            return find_command(word)(arguments[1:])
+        return run_node(arguments)
+    except KeyboardInterrupt:  # before there is anything to stop
+        return ExitStatus.OK
     except StartupError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_status
@@ -44,6 +48,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CcnodeError as error:
         print(f"Error: {error}", file=sys.stderr)
         return ExitStatus.FAULT
+
+
+def find_command(word: str) -> Callable[[Sequence[str]], int]:
+    """The command of that name; ConfigError names the nearest one."""
+    if word not in COMMANDS:
+        near = get_close_matches(word, COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(COMMANDS))}; options begin with --"
+        raise ConfigError(f"unknown command {word}; {hint}")
+    return COMMANDS[word]
 
 
 def show_help() -> int:
@@ -89,6 +102,13 @@ def rpc(arguments: Sequence[str]) -> int:
     return run_rpc(arguments)
 
 
+def shell(arguments: Sequence[str]) -> int:
+    """A prompt on the running node."""
+    from ccnode.admin.shell import run_shell
+
+    return run_shell(arguments)
+
+
 def demo(arguments: Sequence[str]) -> int:
     """A tiny network on loopback."""
     patch()
@@ -120,5 +140,6 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "check-config": check_config,
     "networks": list_networks,
     "rpc": rpc,
+    "shell": shell,
     "demo": demo,
 }

@@ -181,7 +181,7 @@ def run_rpc(argv: Sequence[str]) -> int:
     """``ccnode rpc ARGV``: one command, its result on stdout. Returns the exit status, 0 or 1."""
     try:
         line = parse_command_line(argv)
-        path = line.socket or find_socket(_chain_datadir(line.config_args))
+        path = line.socket or find_socket(chain_datadir(line.config_args))
         params = parse_params(line.words, named=line.named)
         shown = format_result(call(path, line.method, params, timeout=line.timeout, words=True))
     except RpcError as error:
@@ -192,17 +192,18 @@ def run_rpc(argv: Sequence[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 1
-    return _print(shown)
+    return print_result(shown)
 
 
-def _chain_datadir(config_args: Sequence[str]) -> Path:
+def chain_datadir(config_args: Sequence[str]) -> Path:
     """The data directory of the network that the node's options select. Raises `ConfigError`."""
     from ccnode.config import load_config  # brings YAML: not for those who give the socket
 
     return load_config(config_args).folder
 
 
-def _print(text: str) -> int:
+def print_result(text: str) -> int:
+    """Print a result, nothing if it is empty; 0, or 1 when nobody reads it."""
     try:
         if text:
             print(text)
