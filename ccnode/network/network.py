@@ -2,12 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-import gevent
-
 from ccnode.errors import StartupError
 from ccnode.network.connection import Connection
 from ccnode.network.dialer import Dialer
-from ccnode.network.hub import spawn
+from ccnode.network.hub import Supervisor
 from ccnode.network.listener import Listener, bind
 from ccnode.network.manager import ConnectionManager
 from ccnode.network.seeding import DnsSeeding
@@ -25,7 +23,7 @@ class Network:
         self.seeding = seeding
         self._timers = timers
         self._listeners: list[Listener] = []
-        self._timer_task: gevent.Greenlet | None = None
+        self._timer_loop: Supervisor | None = None
 
     def listen(self, addresses: Sequence[NetworkAddress], optional: Collection[NetworkAddress] = ()) -> None:
         """Bind every address and begin to accept; StartupError if one that is not ``optional`` cannot be had."""
@@ -41,7 +39,7 @@ class Network:
 
     def start(self, *, connect: Sequence[str], addnode: Sequence[str], seednode: Sequence[str]) -> None:
         """Begin to dial and to run timers. Every argument is a list of targets as a person wrote them."""
-        self._timer_task = spawn("timers", self._timers.run)
+        self._timer_loop = Supervisor("timers", self._timers.run)
         self.dialer.connect(connect)
         for target in addnode:
             self.dialer.add_node(target)
@@ -63,8 +61,8 @@ class Network:
             self.seeding.close()
         self.dialer.close()
         self.manager.close()
-        if self._timer_task is not None:
-            self._timer_task.kill(timeout=1.0)
+        if self._timer_loop is not None:
+            self._timer_loop.stop(timeout=0.0)
 
     # -- for the admin side --------------------------------------------------------------------------------------
 

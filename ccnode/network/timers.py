@@ -8,6 +8,7 @@ every wall entry run once, in order of its due time: time may have gone back, an
 
 import heapq
 import logging
+from collections import deque
 from collections.abc import Callable, Hashable
 from enum import Enum
 from math import inf
@@ -86,15 +87,21 @@ class Timers:
 
     def run_due(self) -> None:
         """Run whatever is due on any clock, each entry once: what an action arms anew waits for the next call."""
-        newest = self._sequence
         for timeline, heap in self._heaps.items():
             now = self._now[timeline]()
-            while heap and heap[0][0] <= now and heap[0][1] <= newest:
-                entry = heapq.heappop(heap)
-                if self._is_live(timeline, entry):
-                    _due, action = self._armed.pop((timeline, entry[2]))
-                    action()
-                    breathe()
+            due: deque[tuple[float, int, Hashable]] = deque()
+            while heap and heap[0][0] <= now:
+                due.append(heapq.heappop(heap))
+            try:
+                while due:
+                    entry = due.popleft()
+                    if self._is_live(timeline, entry):
+                        _due, action = self._armed.pop((timeline, entry[2]))
+                        action()
+                        breathe()
+            finally:  # an action failed: the rest is still due
+                for entry in due:
+                    heapq.heappush(heap, entry)
 
     def _is_live(self, timeline: Timeline, entry: tuple[float, int, Hashable]) -> bool:
         armed = self._armed.get((timeline, entry[2]))
