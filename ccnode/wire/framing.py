@@ -40,6 +40,10 @@ left over from one ``recv`` to the next, and copied there, stays small."""
 PIECE_SIZE: Final = 256 * 1024
 """Bytes allocated ahead of the data (Core grows its receive buffer by the same amount)."""
 
+MAX_SPARE_PIECES: Final = 16
+"""Pieces kept for the next large payload, of whichever peer: memory that is new to the process costs a page fault per
+4 KiB, for a block of 1 MB half as much as its checksum."""
+
 BAD_CHECKSUM: Final = "bad checksum"
 BAD_COMMAND: Final = "malformed command name"
 
@@ -56,6 +60,8 @@ class Frame(NamedTuple):
     fault: str | None = None
     """Why only this message is to be dropped."""
 
+
+_spare_pieces: Final[list[bytearray]] = []
 
 # Straight to the constructor of tuple: 0.15 us instead of 0.23 us, once per message.
 _frame: Final[Callable[[tuple[str, bytes, int, None]], Frame]] = partial(tuple.__new__, Frame)
@@ -142,7 +148,10 @@ class _LargePayload:
         self._grow()
 
     def _grow(self) -> None:
-        piece = bytearray(min(self._left_to_allocate, PIECE_SIZE))
+        if self._left_to_allocate >= PIECE_SIZE and _spare_pieces:
+            piece = _spare_pieces.pop()
+        else:
+            piece = bytearray(min(self._left_to_allocate, PIECE_SIZE))
         self._left_to_allocate -= len(piece)
         self._pieces.append(piece)
         self._filled = 0
@@ -177,7 +186,12 @@ class _LargePayload:
         return sha256(self._hash.digest()).digest()[:4]
 
     def join(self) -> bytes:
-        return b"".join(self._pieces)
+        """The payload. The pieces are given up."""
+        payload = b"".join(self._pieces)
+        room = MAX_SPARE_PIECES - len(_spare_pieces)
+        _spare_pieces.extend([piece for piece in self._pieces if len(piece) == PIECE_SIZE][:room])
+        self._pieces = []
+        return payload
 
 
 class V1Transport:
