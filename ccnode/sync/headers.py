@@ -299,12 +299,12 @@ class HeaderSync:
         state.asked_at = state.asked_steady = None
 
     def _note_has(self, state: SyncPeer, entry: int) -> None:
-        index = self._index
-        if state.best_known is None or index.chain_work(entry) >= index.chain_work(state.best_known):
+        index, best = self._index, state.best_known
+        if best is None or (entry != best and index.chain_work(entry) >= index.chain_work(best)):
             state.best_known = entry
+            state.peer.mark_dirty()
         if state.last_unknown is not None and index.find(state.last_unknown) is not None:
             state.last_unknown = None
-        state.peer.mark_dirty()
 
     def _note_announced(self, state: SyncPeer, block_hash: bytes) -> None:
         entry = self._index.find(block_hash)
