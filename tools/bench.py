@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Speed and size of ccnode, measured on this machine: ``tools/bench.py --help``. The benches are in ``tools/bench/``."""
+"""Speed and size of ccnode on this machine: see ``tools/bench.py --help``. The benches are in ``tools/bench/``."""
 
 import sys
 from pathlib import Path

@@ -27,17 +27,16 @@ def hashing_seconds(headers: list[bytes]) -> float:
 
 def sync_seconds(server: HeaderServer, count: int) -> tuple[float, float]:
     """A fresh node takes ``count`` headers: wall seconds, and the node's processor seconds."""
-    with scratch() as folder:
-        with NodeProcess(folder) as node:
-            before = cpu_seconds(node.process.pid)
-            server.expect(count)
-            node.rpc("addnode", f"127.0.0.1:{server.port}", "onetry")
-            wall = server.seconds()
-            processor = cpu_seconds(node.process.pid) - before
-            height = node.rpc("getblockcount")
-            if height != count:
-                raise RuntimeError(f"the node has {height} headers, not {count}")
-            return wall, processor
+    with scratch() as folder, NodeProcess(folder) as node:
+        before = cpu_seconds(node.process.pid)
+        server.expect(count)
+        node.rpc("addnode", f"127.0.0.1:{server.port}", "onetry")
+        wall = server.seconds()
+        processor = cpu_seconds(node.process.pid) - before
+        height = node.rpc("getblockcount")
+        if height != count:
+            raise RuntimeError(f"the node has {height} headers, not {count}")
+        return wall, processor
 
 
 def run(quick: bool) -> None:

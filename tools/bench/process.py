@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.support.data import ROOT
 from tests.support.process import NodeProcess
 
-__all__ = ["HeaderServer", "NodeProcess", "cpu_seconds", "scratch"]
+__all__ = ["HeaderServer", "NodeProcess", "cpu_seconds", "resident_bytes", "scratch"]
 
 
 @contextmanager
@@ -26,6 +26,15 @@ def cpu_seconds(pid: int) -> float:
     if not tasks.is_dir():
         return 0.0
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir()) / 1e9
+
+
+def resident_bytes(pid: int) -> tuple[int, int]:
+    """Resident memory of a process, now and at most; zeros where the system does not tell (not Linux)."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return 0, 0
+    fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return int(fields["VmRSS"].split()[0]) * 1024, int(fields["VmHWM"].split()[0]) * 1024
 
 
 class HeaderServer:
