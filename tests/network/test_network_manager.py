@@ -1,0 +1,426 @@
+"""All connections: a message's trip to its handler, which must not wait, and back; passes; comings and goings."""
+
+import logging
+from collections.abc import Iterator
+
+import gevent
+import pytest
+
+from ccnode.chain.headers import HeaderChain
+from ccnode.chain.networks import REGTEST
+from ccnode.errors import StorageError
+from ccnode.network.connection import Connection
+from ccnode.network.hub import spawn
+from ccnode.network.manager import ConnectionManager, NetworkRooms
+from ccnode.network.timers import Timers
+from ccnode.peers.addressbook import AddressIntake
+from ccnode.peers.handshake import Handshake
+from ccnode.peers.keepalive import TIMEOUT_INTERVAL, Keepalive
+from ccnode.peers.misbehaviour import Discouragement, Misbehaviour
+from ccnode.peers.peer import ConnectionType, Peer
+from ccnode.sync.synchronizer import Synchronizer
+from ccnode.wire.address import NetworkAddress
+from ccnode.wire.addresses import Addr, AddrV2, GetAddr, TimedAddress
+from ccnode.wire.factory import MESSAGE_TYPES, MessageFactory
+from ccnode.wire.handshake import SendCmpct, ServiceAddress, Verack, Version
+from ccnode.wire.headers import GetBlocks, GetHeaders, Headers
+from ccnode.wire.inventory import GetData, Inv, InvItem
+from ccnode.wire.keepalive import FeeFilter, Ping, Pong
+from ccnode.wire.message import Message
+from ccnode.wire.protocol import InvType
+from ccnode.wire.serialize import compact_size
+from tests.support.clock import ManualClock
+from tests.support.fakes import HeaderLine, MemoryHeaderStore, seeded_rng
+from tests.support.network import FarEnd, eventually, no_switch, pair
+
+INBOUND = ConnectionType.INBOUND
+OUTBOUND = ConnectionType.OUTBOUND_FULL_RELAY
+ADDRESS = NetworkAddress.parse("8.8.8.8:8333")
+LOCAL = NetworkAddress.parse("127.0.0.1:18444")
+
+
+class Book:
+    """An address book that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.added: list[TimedAddress] = []
+        self.known_good: list[NetworkAddress] = []
+
+    def add(self, entries, source: str) -> int:
+        self.added += entries
+        return len(entries)
+
+    def good(self, address: NetworkAddress, services: int) -> None:
+        self.known_good.append(address)
+
+
+class Office:
+    """A connection manager with real rooms; everything delivered is watched by the switch guard."""
+
+    def __init__(self, *, max_inbound: int = 50, now: float | None = None) -> None:
+        self.line = HeaderLine().grow(50)
+        self.clock = ManualClock(self.line.time + 600 if now is None else now)
+        self.store = MemoryHeaderStore()
+        self.chain = HeaderChain(REGTEST, self.store, self.clock)
+        self.chain.load()
+        self.discouragement = Discouragement()
+        misbehaviour = Misbehaviour(self.discouragement)
+        rng = seeded_rng()
+        self.sync = Synchronizer(self.chain, misbehaviour, self.clock, rng, announces=True)
+        self.book = Book()
+        self.faults: list[BaseException] = []
+        self.gone: list[Peer] = []
+        self.timers = Timers(self.clock)
+        handshake = Handshake(
+            services=9,
+            user_agent="/ccnode:0.1.0/",
+            clock=self.clock,
+            rng=rng,
+            our_height=lambda: 0,
+            limited_peers_suffice=lambda: True,
+        )
+        self.manager = ConnectionManager(
+            magic=REGTEST.magic,
+            factory=MessageFactory(),
+            rooms=NetworkRooms(
+                handshake=handshake,
+                keepalive=Keepalive(self.clock, rng),
+                misbehaviour=misbehaviour,
+                sync=self.sync,
+                addresses=AddressIntake(self.book, self.clock),  # type: ignore[arg-type]
+                book=self.book,  # type: ignore[arg-type]
+            ),
+            clock=self.clock,
+            timers=self.timers,
+            fatal=self.faults.append,
+            max_inbound=max_inbound,
+        )
+        self.manager.on_gone(self.gone.append)
+        self._guard()
+        self._loop = spawn("timers", self.timers.run)
+
+    def _guard(self) -> None:
+        """No handler and no pass may switch greenlets (but to take a breath between two of them)."""
+        handlers = dict(self.manager._handlers)
+        for key, handler in handlers.items():
+            handlers[key] = guarded(key, handler)
+        self.manager._handlers = handlers
+        self.sync.send_pass = guarded("sync pass", self.sync.send_pass)  # type: ignore[method-assign]
+
+    def connect(self, kind: ConnectionType = INBOUND, address: NetworkAddress = ADDRESS) -> tuple[Connection, FarEnd]:
+        near, far = pair()
+        if kind is INBOUND:
+            before = set(self.manager.peers)
+            self.manager.accept(near, address, LOCAL)
+            new = set(self.manager.peers) - before
+            return self.manager.peers[new.pop()], FarEnd(far)
+        return self.manager.add(near, address, kind), FarEnd(far)
+
+    def handshake(self, kind: ConnectionType = INBOUND) -> tuple[Connection, FarEnd]:
+        peer, far = self.connect(kind)
+        far.send(version(self.clock))
+        far.expect(Verack)
+        far.send(Verack())
+        eventually(lambda: peer.handshake_complete)
+        return peer, far
+
+    def close(self) -> None:
+        self.manager.close()
+        self._loop.kill()
+
+
+def guarded(name: object, function):
+    def run(*args):
+        with no_switch(name):
+            return function(*args)
+
+    return run
+
+
+def version(clock: ManualClock, **changes) -> Version:
+    fields = {"version": 70016, "services": 9, "timestamp": int(clock.now()), "addr_recv": ServiceAddress(), "nonce": 3}
+    return Version(**{**fields, **changes})
+
+
+@pytest.fixture
+def office() -> Iterator[Office]:
+    office = Office()
+    yield office
+    office.close()
+
+
+# -- a message's trip --------------------------------------------------------------------------------------------------
+
+
+def samples(line: HeaderLine) -> list[Message]:
+    """At least one message of every kind that somebody handles, and some that nobody does."""
+    addresses = (TimedAddress(1_700_000_000, 9, ADDRESS),)
+    return [
+        Ping(1),
+        Ping(None),
+        Pong(1),
+        Addr(addresses),
+        AddrV2(addresses),
+        GetAddr(),
+        FeeFilter(1000),
+        SendCmpct(True, 2),
+        Version(70016, 9, 0),
+        Verack(),
+        GetHeaders((line.hashes[0],), bytes(32)),
+        GetHeaders((), line.hashes[1]),
+        GetBlocks((line.hashes[0],), bytes(32)),
+        GetData.build((InvItem(InvType.BLOCK, line.hashes[1]),)),
+        Inv.build((InvItem(InvType.BLOCK, b"\1" * 32),)),
+        Headers.build(line.headers[1:21]),
+        Headers.build(line.headers[31:]),
+        Headers.build(line.headers[21:31]),
+        Headers.build([]),
+    ]
+
+
+def test_no_handler_waits_and_unknown_messages_harm_nobody(office: Office) -> None:
+    peer, far = office.handshake()
+    far.send(*samples(office.line))
+    for command in MESSAGE_TYPES:
+        if command not in _ENDING:
+            far.send_raw(command, b"")
+    far.send_raw("nonsense", b"\0" * 100)
+    far.send(Ping(77))
+    while far.expect(Pong).nonce != 77:
+        pass
+    assert not peer.closing
+    assert office.chain.index.height(office.chain.index.tip) == 50
+    assert peer.received_per_message["*other*"] == 124
+
+
+_ENDING = {
+    *("filterload", "filteradd", "filterclear", "mempool", "getcfilters", "getcfheaders", "getcfcheckpt", "tx"),
+    *("wtxidrelay", "sendaddrv2"),
+}
+
+
+@pytest.mark.parametrize("command", sorted(_ENDING))
+def test_messages_that_end_the_connection(office: Office, command: str) -> None:
+    peer, far = office.handshake()
+    far.send_raw(command, b"")
+    far.until_closed()
+    eventually(lambda: office.gone == [peer])
+    assert command in (peer.disconnect_reason or "")
+    assert len(office.discouragement) == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "count", "discouraged"),
+    [("inv", 50_001, True), ("addr", 1001, True), ("headers", 2001, True), ("getdata", 50_001, True)],
+)
+def test_a_list_over_its_limit_is_misbehaviour(office: Office, command: str, count: int, discouraged: bool) -> None:
+    peer, far = office.handshake()
+    far.send_raw(command, compact_size(count) + bytes(36 * count if count > 2001 else 81 * count))
+    far.until_closed()
+    eventually(lambda: office.gone == [peer])
+    assert (ADDRESS in office.discouragement) is discouraged
+
+
+def test_before_the_handshake_nothing_leaks_and_nothing_is_punished(office: Office) -> None:
+    peer, far = office.connect()
+    far.send(*[message for message in samples(office.line) if not isinstance(message, (Version, Verack))])
+    far.send_raw("inv", compact_size(50_001) + bytes(100))
+    far.send_raw("wtxidrelay", b"")
+    far.send(version(office.clock))
+    assert [far.receive().command for _ in range(4)] == ["version", "wtxidrelay", "sendaddrv2", "verack"]
+    far.send(Ping(5), Verack())
+    assert {far.receive().command, far.receive().command} == {"ping", "getheaders"}
+    assert not peer.closing
+    assert not peer.wtxid_relay
+
+
+def test_damaged_payloads_are_dropped(office: Office) -> None:
+    peer, far = office.handshake()
+    far.send_raw("headers", b"\xfd\x01")
+    far.send_raw("ping", b"\1\2\3")
+    frame = bytearray(far.transport.frame("ping", bytes(8)))
+    frame[20] ^= 1
+    far.sock.sendall(frame)
+    far.send(Ping(9))
+    assert far.expect(Pong).nonce == 9
+    assert not peer.closing
+
+
+def test_addresses_of_an_outbound_peer_reach_the_book(office: Office) -> None:
+    _, far = office.handshake(OUTBOUND)
+    assert office.book.known_good == [ADDRESS]
+    far.expect(GetAddr)
+    far.send(Addr((TimedAddress(int(office.clock.now()), 9, NetworkAddress.parse("9.9.9.9:8333")),)))
+    eventually(lambda: len(office.book.added) == 1)
+
+
+# -- passes ------------------------------------------------------------------------------------------------------------
+
+
+def test_timers_run_the_pass_of_a_peer(office: Office) -> None:
+    peer, far = office.handshake()
+    first = far.expect(Ping)
+    far.send(Pong(first.nonce))
+    eventually(lambda: peer.min_ping is not None)
+    for step in (60.0, 60.0, 0.001):
+        assert peer.ping_sent_at is None
+        office.clock.set_wall(office.clock.now() + step)
+        office.timers.clock_was_set()
+        gevent.sleep(0.01)
+    assert far.expect(Ping).nonce != first.nonce
+
+
+def test_a_clock_that_stands_at_a_limit_costs_nothing(office: Office) -> None:
+    peer, _ = office.handshake()
+    passes = 0
+    run = office.manager.run_pass
+
+    def counting(which) -> None:
+        nonlocal passes
+        passes += 1
+        run(which)
+
+    office.manager.run_pass = counting  # type: ignore[method-assign]
+    for limit in (60.0, 120.0, TIMEOUT_INTERVAL):
+        office.clock.set_wall(peer.connected_at + limit)
+        office.timers.clock_was_set()
+        gevent.sleep(0.03)
+    assert 3 <= passes < 12
+
+
+def test_a_peer_marked_by_another_ones_message_gets_its_pass(office: Office) -> None:
+    office.chain.accept(office.line.headers[1:])
+    _, first = office.handshake()
+    _, second = office.handshake()
+    second.send_raw("sendheaders", b"")
+    second.send(Headers.build(office.line.headers[50:]), Ping(1))
+    while second.expect(Pong).nonce != 1:
+        pass
+    new = office.line.grow(1).headers[-1:]
+    first.send(Headers.build(new))
+    assert second.expect(Headers).split() == new
+
+
+def test_a_storage_error_stops_the_node_wherever_it_happens(office: Office) -> None:
+    peer, far = office.handshake()
+    office.store.full = True
+    far.send(Headers.build(office.line.headers[1:]))
+    eventually(lambda: office.faults)
+    assert isinstance(office.faults[0], StorageError)
+    eventually(lambda: office.gone == [peer])
+
+    other, _ = office.handshake()
+    office.sync.send_pass = failing(StorageError("disk full"))  # type: ignore[method-assign]
+    other.mark_dirty()
+    eventually(lambda: len(office.faults) == 2)
+    eventually(lambda: office.gone == [peer, other])
+
+
+def test_a_defect_takes_down_its_peer_only(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+    peer, _ = office.handshake()
+    bystander, far = office.handshake()
+    ordinary = office.sync.send_pass
+
+    def defect(which: Peer, now: float):
+        return ordinary(which, now) if which is bystander else failing(KeyError("oops"))(which, now)
+
+    office.sync.send_pass = defect  # type: ignore[method-assign]
+    peer.mark_dirty()
+    eventually(lambda: office.gone == [peer])
+    assert peer.disconnect_reason == "internal error"
+    bystander.mark_dirty()
+    far.send(Ping(3))
+    while far.expect(Pong).nonce != 3:
+        pass
+    assert office.faults == []
+
+
+def failing(error: Exception):
+    def fail(*_args):
+        raise error
+
+    return fail
+
+
+# -- comings and goings ------------------------------------------------------------------------------------------------
+
+
+def test_there_is_exactly_one_end(office: Office) -> None:
+    ends = {
+        "peer closes": lambda peer, far: far.close(),
+        "we disconnect": lambda peer, far: peer.disconnect("enough"),
+        "both": lambda peer, far: (far.close(), peer.disconnect("enough")),
+        "bad bytes": lambda peer, far: far.sock.sendall(bytes(24)),
+        "by command": lambda peer, far: office.manager.disconnect_by_id(peer.id),
+        "by address": lambda peer, far: office.manager.disconnect_by_address(str(peer.address)),
+        "killed": lambda peer, far: office.manager._tasks[peer.id].kill(block=False),
+    }
+    for name, end in ends.items():
+        peer, far = office.handshake()
+        end(peer, far)
+        eventually(lambda: not office.manager.peers)
+        gevent.sleep(0.01)
+        assert office.gone.count(peer) == 1, name
+        assert office.sync.peer_info(peer.id).synced_headers == -1
+        far.close()
+    assert len(office.timers) == 0
+
+
+def test_bytes_of_ended_connections_still_count(office: Office) -> None:
+    peer, far = office.handshake()
+    eventually(lambda: peer.send_queue_bytes == 0)
+    sent, received = office.manager.total_bytes_sent, office.manager.total_bytes_received
+    assert sent > 100
+    assert received > 100
+    far.close()
+    eventually(lambda: office.gone)
+    assert office.manager.total_bytes_sent >= sent
+    assert office.manager.total_bytes_received == received
+
+
+def test_inbound_connections_are_limited() -> None:
+    office = Office(max_inbound=2)
+    for _ in range(2):
+        office.connect()
+    near, far = pair()
+    office.manager.accept(near, ADDRESS, LOCAL)
+    assert FarEnd(far).until_closed() == []
+    assert office.manager.count(inbound=True) == 2
+    office.close()
+
+
+def test_networking_can_be_switched_off_and_on(office: Office) -> None:
+    office.handshake()
+    office.manager.set_network_active(False)
+    eventually(lambda: office.gone)
+    near, far = pair()
+    office.manager.accept(near, ADDRESS, LOCAL)
+    assert FarEnd(far).until_closed() == []
+    office.manager.set_network_active(True)
+    peer, _ = office.handshake()
+    assert office.manager.is_connected_to(ADDRESS)
+    assert not peer.closing
+
+
+def test_a_ping_of_all_and_a_broadcast_reach_the_handshaked(office: Office) -> None:
+    peer, far = office.handshake()
+    office.connect()
+    first = far.expect(Ping)
+    office.manager.ping_all()
+    assert far.expect(Ping).nonce != first.nonce
+    assert office.manager.broadcast(FeeFilter(5)) == 1
+    assert far.expect(FeeFilter) == FeeFilter(5)
+    assert office.manager.broadcast(FeeFilter(5), lambda candidate: candidate is not peer) == 0
+
+
+def test_closing_ends_everything(greenlet_count) -> None:
+    before = greenlet_count()
+    office = Office()
+    far_ends = [office.handshake()[1] for _ in range(20)]
+    office.close()
+    assert not office.manager.peers
+    assert len(office.gone) == 20
+    for far in far_ends:
+        far.close()
+    assert greenlet_count() == before
