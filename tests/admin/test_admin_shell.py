@@ -1,0 +1,194 @@
+"""``ccnode shell`` against a real node: commands by ``-e``, through a pipe, and at a prompt on a pseudo-terminal."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
+
+from ccnode.admin.shell import Arguments, CommandCompleter, parse_arguments
+from ccnode.errors import CcnodeError
+from tests.support.data import ROOT
+from tests.support.process import NodeProcess
+
+SECONDS = 30.0
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+ASK_POSITION = "\x1b[6n"
+SHELL = [sys.executable, "-m", "ccnode", "shell"]
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    with NodeProcess(tmp_path_factory.mktemp("node")) as node:
+        yield node
+
+
+def of(node: NodeProcess) -> list[str]:
+    return ["--chain=regtest", f"--datadir={node.datadir}"]
+
+
+def run_shell(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
+    """Exit status, standard output, standard error."""
+    result = subprocess.run(
+        [*SHELL, *arguments], input=stdin, env=ENVIRONMENT, capture_output=True, text=True, timeout=SECONDS
+    )
+    return result.returncode, result.stdout, result.stderr
+
+
+def test_commands_on_the_command_line(node: NodeProcess) -> None:
+    status, output, errors = run_shell(*of(node), "-e", "getblockcount", "-e", 'echo "a b" c')
+    assert (status, output, errors) == (0, '0\n[\n  "a b",\n  "c"\n]\n', "")
+
+
+def test_the_first_failure_ends_it(node: NodeProcess) -> None:
+    status, output, errors = run_shell(*of(node), "-e", "getblockcount", "-e", "getblockhash 7", "-e", "uptime")
+    assert (status, output) == (1, "0\n")
+    assert errors == "error code: -8\nerror message:\nBlock height out of range\n"
+
+
+def test_commands_through_a_pipe(node: NodeProcess) -> None:
+    lines = "# a comment\n\ngetblockcount  # the height\nexit\ngetblockhash 7\n"
+    assert run_shell(*of(node), stdin=lines) == (0, "0\n", "")
+    status, output, errors = run_shell(*of(node), stdin='echo "open\ngetblockcount\n')
+    assert (status, output, errors) == (1, "", "error: No closing quotation\n")
+
+
+def test_socket_may_be_named(node: NodeProcess) -> None:
+    assert run_shell(f"--socket={node.socket}", "-e", "getblockcount") == (0, "0\n", "")
+
+
+def test_help_says_what_the_shell_adds(node: NodeProcess) -> None:
+    status, output, _ = run_shell(*of(node), "-e", "help")
+    assert status == 0
+    assert "getblockcount" in output
+    assert "== Shell ==" in output
+
+
+def test_no_node(tmp_path: Path) -> None:
+    status, output, errors = run_shell("--chain=regtest", f"--datadir={tmp_path}", "-e", "uptime")
+    assert (status, output) == (1, "")
+    assert errors.startswith(f"error: no node is running on {tmp_path}/regtest: start it with")
+
+
+class Terminal:
+    """A shell on a pseudo-terminal."""
+
+    def __init__(self, node: NodeProcess) -> None:
+        self._pid, self._fd = pty.fork()
+        if self._pid == 0:
+            os.execve(SHELL[0], [*SHELL, *of(node)], ENVIRONMENT)
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+        self._seen = ""
+
+    def type(self, keys: str) -> None:
+        os.write(self._fd, keys.encode())
+
+    def expect(self, pattern: str) -> None:
+        """Wait for the pattern in what has been printed since the last one; escape sequences are left out."""
+        end = time.monotonic() + SECONDS
+        while not (found := re.search(pattern, self._seen)):
+            assert time.monotonic() < end, f"no {pattern!r} in {self._seen!r}"
+            if select.select([self._fd], [], [], 0.1)[0]:
+                text = os.read(self._fd, 65536).decode(errors="replace")
+                for _ in range(text.count(ASK_POSITION)):
+                    self.type("\x1b[1;1R")  # as a terminal would: where the cursor is
+                self._seen += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+        self._seen = self._seen[found.end() :]
+
+    def exit_status(self) -> int:
+        """Wait for the shell's end."""
+        end = time.monotonic() + SECONDS
+        while True:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            if pid:
+                self._pid = 0
+                return os.waitstatus_to_exitcode(status)
+            assert time.monotonic() < end
+            if select.select([self._fd], [], [], 0.05)[0]:  # a full buffer would keep it from ending
+                try:
+                    os.read(self._fd, 65536)
+                except OSError:  # Linux: the other side is gone
+                    time.sleep(0.01)
+
+    def close(self) -> None:
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+        os.close(self._fd)
+
+
+def test_prompt(tmp_path: Path) -> None:
+    with NodeProcess(tmp_path) as node:
+        terminal = Terminal(node)
+        try:
+            terminal.expect("Ctrl-D leaves")
+            terminal.expect(r"regtest \| waiting for peers \| height 0 \| peers 0 out 0 in")
+            terminal.type("getblockcount\r")
+            terminal.expect(r"\n0\r?\n")
+            terminal.type("waitfornewblock\r")
+            terminal.expect("waitfornewblock")
+            terminal.type("half a line\x03")
+            terminal.type("echo still-there\r")
+            terminal.expect(r'"still-there"')
+            node.stop()
+            terminal.type("uptime\r")
+            terminal.expect("error: no node is running on")
+            node.restart()
+            terminal.type("getblockhash 0\r")
+            terminal.expect("0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206")
+            terminal.type("\x04")
+            assert terminal.exit_status() == 0
+        finally:
+            terminal.close()
+    assert "getblockhash 0" in (node.folder / "shell_history").read_text()
+
+
+def test_prompt_without_a_node(tmp_path: Path) -> None:
+    with NodeProcess(tmp_path) as node:
+        node.stop()
+        terminal = Terminal(node)
+        try:
+            terminal.expect("Error: no node is running on")
+            assert terminal.exit_status() == 1
+        finally:
+            terminal.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", ["exit", "getblockcount", "getblockhash"]),
+        ("getblock", ["getblockcount", "getblockhash"]),
+        ("help getblockh", ["getblockhash"]),
+        ("getblockhash 1", []),
+        ("help getblockhash ", []),
+    ],
+)
+def test_completion(text: str, names: list[str]) -> None:
+    completer = CommandCompleter({"getblockcount": "Counts.", "getblockhash": "Hashes.", "exit": "Leaves."})
+    found = list(completer.get_completions(Document(text), CompleteEvent()))
+    assert [completion.text for completion in found] == names
+    assert all(completion.display_meta_text.endswith(".") for completion in found)
+
+
+def test_arguments() -> None:
+    argv = ["-c", "a.yaml", "--chain=regtest", "-e", "uptime", "--socket=/s"]
+    assert parse_arguments(argv) == Arguments(Path("/s"), ("-c", "a.yaml", "--chain=regtest"), ("uptime",))
+
+
+@pytest.mark.parametrize(("argv", "text"), [(["-e"], "-e wants a command"), (["uptime"], "unexpected word 'uptime'")])
+def test_wrong_arguments(argv: list[str], text: str) -> None:
+    with pytest.raises(CcnodeError, match=text):
+        parse_arguments(argv)
