@@ -142,10 +142,9 @@ class Connection(Peer):
         return self._queued
 
     def _read_loop(self) -> None:
-        transport = self._transport
-        deliver = self._deliver
-        while not self.closing:
-            frame = transport.next_frame()
+        next_frame, deliver = self._transport.next_frame, self._deliver
+        while self.disconnect_reason is None:
+            frame = next_frame()
             if frame is None:
                 self._fill()
             else:

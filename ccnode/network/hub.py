@@ -28,6 +28,10 @@ TURN_SECONDS = 0.005
 
 _TINY_SLEEP = 1e-6
 
+# Found once: `breathe` runs for every message, and takes 0.15 us instead of 0.25.
+_wall_time = time.time
+_get_hub = gevent.get_hub
+
 
 class DeadlineExceeded(Exception):
     """A `deadline` passed. Unlike `gevent.Timeout` this is an ordinary exception."""

@@ -102,7 +102,7 @@ class ConnectionManager:
             **UNOFFERED_HANDLERS,
             **rooms.sync.handlers,
         }
-        self._handlers: Mapping[str, Callable[[Peer, Any], None]] = {
+        self._handlers: Mapping[str, Callable[[Peer, Any], object]] = {
             kind.command: handler for kind, handler in handlers.items()
         }
 
@@ -205,13 +205,11 @@ class ConnectionManager:
         if fault is not None:
             log.debug("peer=%d %s dropped: %s", peer.id, command or "a message", fault)
             return
-        if peer.handshake_complete and command in REFUSED:
-            refuse(peer, command)
-            return
-        handler = self._handler(peer, command)
+        handler = self._handlers.get(command) if peer.handshake_complete else None
         if handler is None:
-            log.debug("peer=%d %s ignored", peer.id, counted)
-            return
+            handler = self._other_handler(peer, command)
+            if handler is None:
+                return
         message = self._decode(peer, command, payload)
         if message is None:
             return
@@ -221,12 +219,15 @@ class ConnectionManager:
         if peer.dirty:
             self.run_pass(peer)
 
-    def _handler(self, peer: Connection, command: str) -> Callable[[Peer, Any], object] | None:
-        """Who takes ``command`` from ``peer`` at this stage, None if nobody does."""
-        handler = self._handlers.get(command) if peer.handshake_complete else None
-        if handler is None and self._rooms.handshake.expects(peer, command):
+    def _other_handler(self, peer: Connection, command: str) -> Callable[[Peer, Any], object] | None:
+        """Who takes a message without a handler of its own: the handshake at its stages, or nobody."""
+        if peer.handshake_complete and command in REFUSED:
+            refuse(peer, command)
+        elif self._rooms.handshake.expects(peer, command):
             return self._rooms.handshake.handle
-        return handler
+        else:
+            log.debug("peer=%d %s ignored", peer.id, command if command in MESSAGE_TYPES else OTHER)
+        return None
 
     def _decode(self, peer: Connection, command: str, payload: bytes) -> Message | None:
         """The message, None if there is none in it; what is too large is seen to."""
