@@ -103,6 +103,7 @@ class HeaderSync:
             return
         places = [i for i, kind in enumerate(kinds) if kind == InvType.BLOCK][-MAX_INV_BLOCKS:]
         blocks = [message.hash_at(i) for i in places]
+        nothing_to_say = self._had_nothing_to_say(state)
         if blocks:
             self._note_announced(state, blocks[-1])
         announced = next((block for block in reversed(blocks) if self._index.find(block) is None), None)
@@ -114,6 +115,8 @@ class HeaderSync:
                 return
             state.inv_asked = True
             self._last_inv_hash = announced
+        if nothing_to_say:
+            self._answered(state)
         self.ask(state, self._index.locator(self._index.best_header))
 
     # -- asking --------------------------------------------------------------------------------------------------
@@ -297,6 +300,15 @@ class HeaderSync:
         if full_batch and state.asked_steady is not None:
             state.recent.append((full_batch, self._clock.steady() - state.asked_steady))
         state.asked_at = state.asked_steady = None
+
+    def _had_nothing_to_say(self, state: SyncPeer) -> bool:
+        """As far as we know the peer has nothing that we lack. Then silence is an answer, and bcoin's only one.
+
+        Without this the next block of such a peer would wait for the end of `GETHEADERS_WINDOW`, as it does in Core.
+        """
+        announced = state.last_unknown is not None and self._index.find(state.last_unknown) is None
+        has_more = state.peer.start_height > self._index.height(self._index.best_header)
+        return state.low_work is None and not announced and not has_more
 
     def _note_has(self, state: SyncPeer, entry: int) -> None:
         index, best = self._index, state.best_known

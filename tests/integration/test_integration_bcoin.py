@@ -123,6 +123,13 @@ def test_a_reorganisation_is_followed(node: NodeProcess, bcoin: Bcoin) -> None:
     assert node.rpc("getbestblockhash") == new_tip
 
 
+def test_a_bcoin_without_blocks_answers_nothing_and_is_followed_all_the_same(tmp_path: Path) -> None:
+    with Bcoin(MODULES) as peer, NodeProcess(tmp_path, f"--connect={peer.target}") as node:
+        wait_until(lambda: only_peer(node)["bytessent_per_msg"].get("getheaders"))
+        wait_for_tip(node, peer.mine())
+        wait_for_tip(node, peer.mine(30))
+
+
 def test_a_bcoin_that_comes_back_is_redialed(tmp_path: Path) -> None:
     with Bcoin(MODULES, mine=3) as peer, NodeProcess(tmp_path, f"--connect={peer.target}") as node:
         wait_until(lambda: node.rpc("getblockcount") == 3)

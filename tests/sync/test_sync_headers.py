@@ -12,7 +12,7 @@ from ccnode.sync.state import GETHEADERS_WINDOW, MAX_HEADERS, WAITING_BATCHES, W
 from ccnode.wire.headers import Headers
 from ccnode.wire.inventory import Inv, InvItem
 from ccnode.wire.protocol import InvType
-from tests.support.fakes import GENESIS_TIME, REGTEST_BITS, FakePeer, HeaderLine, mined
+from tests.support.fakes import GENESIS_TIME, REGTEST_BITS, FakePeer, HeaderLine, established_peer, mined
 from tests.support.sync import DAY, SyncRoom, params_with
 
 INBOUND = ConnectionType.INBOUND
@@ -513,6 +513,25 @@ def test_a_peer_is_asked_once_in_two_minutes_until_it_answers() -> None:
     assert ask_by_inv(room, peer, 6) == 1
     room.clock.set_wall(room.clock.now() - DAY)
     assert ask_by_inv(room, peer, 7) == 1, "a clock that went back does not silence us for a day"
+
+
+def test_a_peer_that_had_nothing_new_may_have_kept_silent() -> None:
+    room = SyncRoom()
+    peer = room.join()
+    assert len(room.asked(peer)) == 1
+    assert ask_by_inv(room, peer, 1) == 1, "no answer came, and none was to be expected"
+    assert ask_by_inv(room, peer, 2) == 0, "now one is"
+
+
+def test_a_peer_that_has_more_owes_an_answer() -> None:
+    room = SyncRoom()
+    peer = established_peer(0, ConnectionType.OUTBOUND_FULL_RELAY)
+    peer.start_height = 1
+    room.peers.append(peer)
+    room.sync.joined(peer)
+    room.run_passes()
+    assert len(room.asked(peer)) == 1
+    assert ask_by_inv(room, peer, 1) == 0
 
 
 def test_headers_of_2000_are_the_limit_of_the_message(long_line: HeaderLine) -> None:
