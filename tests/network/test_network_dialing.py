@@ -1,0 +1,420 @@
+"""Listening, dialing and DNS seeds, on loopback and with fakes."""
+
+import errno
+import random
+import socket as native_socket
+import threading
+from collections.abc import Iterator
+
+import dns.flags
+import dns.message
+import dns.rrset
+import gevent
+import gevent.socket
+import pytest
+
+from ccnode.errors import ExitStatus, StartupError
+from ccnode.network import dialer as dialer_module
+from ccnode.network import dns as dns_module
+from ccnode.network import listener as listener_module
+from ccnode.network import seeding as seeding_module
+from ccnode.network.dialer import DIALS_AT_ONCE, Dialer
+from ccnode.network.dns import MAX_PER_SEED, HostResolver, SeedResolver
+from ccnode.network.listener import Listener, bind
+from ccnode.network.seeding import OLDEST_AGE, YOUNGEST_AGE, DnsSeeding
+from ccnode.peers.misbehaviour import Discouragement
+from ccnode.peers.peer import ConnectionType
+from ccnode.wire.address import Network, NetworkAddress
+from tests.support.clock import ManualClock
+from tests.support.network import eventually
+
+OUTBOUND = ConnectionType.OUTBOUND_FULL_RELAY
+
+
+# -- listener ----------------------------------------------------------------------------------------------------------
+
+
+def listening() -> gevent.socket.socket:
+    sock = gevent.socket.socket(gevent.socket.AF_INET, gevent.socket.SOCK_STREAM)
+    sock.bind(("127.0.0.1", 0))
+    sock.listen()
+    return sock
+
+
+def test_accepted_sockets_come_with_both_addresses() -> None:
+    taken: list[tuple[NetworkAddress, NetworkAddress]] = []
+    listener = Listener(listening(), lambda sock, remote, local: (taken.append((remote, local)), sock.close()))
+    client = gevent.socket.create_connection(("127.0.0.1", listener.address.port))
+    eventually(lambda: taken)
+    assert taken == [(NetworkAddress.parse(f"127.0.0.1:{client.getsockname()[1]}"), listener.address)]
+    listener.close()
+    with pytest.raises(OSError, match="refused"):
+        gevent.socket.create_connection(("127.0.0.1", listener.address.port))
+    client.close()
+
+
+class FullSocket:
+    """A listening socket of a process that has no descriptor left for two calls."""
+
+    def __init__(self, sock: gevent.socket.socket) -> None:
+        self._sock = sock
+        self.refusals = 0
+
+    def accept(self):
+        if self.refusals < 2:
+            self.refusals += 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return self._sock.accept()
+
+    def __getattr__(self, name: str):
+        return getattr(self._sock, name)
+
+
+def test_without_descriptors_accepting_pauses_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener_module, "FULL_PAUSE", 0.05)
+    sock = FullSocket(listening())
+    taken: list[NetworkAddress] = []
+    listener = Listener(sock, lambda s, remote, _local: (taken.append(remote), s.close()))  # type: ignore[arg-type]
+    client = gevent.socket.create_connection(("127.0.0.1", listener.address.port))
+    gevent.sleep(0.01)
+    assert (sock.refusals, taken) == (1, [])
+    eventually(lambda: taken)
+    assert sock.refusals == 2
+    listener.close()
+    client.close()
+
+
+def test_an_address_that_cannot_be_had_is_named() -> None:
+    taken = native_socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    for address, words in ((f"127.0.0.1:{port}", "another program listens"), ("192.0.2.1:1", "has no address")):
+        with pytest.raises(StartupError, match=words) as caught:
+            bind(NetworkAddress.parse(address))
+        assert caught.value.exit_status is ExitStatus.BIND
+    taken.close()
+
+
+# -- dialer ------------------------------------------------------------------------------------------------------------
+
+
+class FakeLink:
+    """What a manager makes of a socket."""
+
+    def __init__(self, address: NetworkAddress, kind: ConnectionType) -> None:
+        self.address = address
+        self.connection_type = kind
+        self.inbound = False
+        self.ended = gevent.event.Event()
+
+
+class FakeManager:
+    """Keeps what the dialer brings."""
+
+    def __init__(self) -> None:
+        self.peers: dict[int, FakeLink] = {}
+        self.network_active = True
+
+    def add(self, _sock, address: NetworkAddress, kind: ConnectionType, _name: str | None) -> FakeLink:
+        link = FakeLink(address, kind)
+        self.peers[len(self.peers)] = link
+        return link
+
+    def is_connected_to(self, address: NetworkAddress) -> bool:
+        return any(link.address == address for link in self.peers.values())
+
+    def wait_gone(self, link: FakeLink) -> None:
+        link.ended.wait()
+        self.peers = {number: other for number, other in self.peers.items() if other is not link}
+
+
+class FakeBook:
+    """Addresses in order."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = [NetworkAddress.parse(text, 8333) for text in addresses]
+        self.attempts: list[NetworkAddress] = []
+        self.added: list[tuple[str, list]] = []
+
+    def select(self, avoid) -> NetworkAddress | None:
+        return next((a for a in self.addresses if a not in self.attempts and not avoid(a)), None)
+
+    def attempt(self, address: NetworkAddress) -> None:
+        self.attempts.append(address)
+
+    def add(self, entries, source: str) -> int:
+        self.added.append((source, list(entries)))
+        return len(entries)
+
+    def __len__(self) -> int:
+        return len(self.addresses)
+
+
+class Switchboard:
+    """A dialer whose connection attempts a test decides: ``answers[host]`` is an error, or how long it takes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *book: str, slots: int = 8, networks=()) -> None:
+        monkeypatch.setattr(dialer_module, "LOOP_PAUSE", 0.002)
+        monkeypatch.setattr(dialer_module, "FIRST_PAUSE", 0.002)
+        monkeypatch.setattr(dialer_module, "connect", self._connect)
+        self.dialed: list[str] = []
+        self.answers: dict[str, OSError | float] = {}
+        self.at_once = self.most_at_once = 0
+        self.manager = FakeManager()
+        self.book = FakeBook(*book)
+        self.discouragement = Discouragement()
+        self.resolver = HostResolver(18444, names=False)
+        self.dialer = Dialer(
+            self.manager,  # type: ignore[arg-type]
+            self.book,  # type: ignore[arg-type]
+            self.discouragement,
+            self.resolver,
+            ManualClock(),
+            timeout=1.0,
+            automatic_slots=slots,
+            networks=networks,
+        )
+
+    def _connect(self, address: NetworkAddress, _timeout: float):
+        self.dialed.append(str(address))
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        answer = self.answers.get(address.host, 0.001)
+        gevent.sleep(answer if isinstance(answer, float) else 0.001)
+        self.at_once -= 1
+        if isinstance(answer, OSError):
+            raise answer
+        return gevent.socket.socket()
+
+    def connected(self) -> list[str]:
+        return [str(link.address) for link in self.manager.peers.values()]
+
+
+@pytest.fixture
+def board(monkeypatch: pytest.MonkeyPatch) -> Iterator[Switchboard]:
+    board = Switchboard(monkeypatch)
+    yield board
+    board.dialer.close()
+    board.resolver.close()
+
+
+def test_a_configured_target_is_kept_connected(board: Switchboard) -> None:
+    board.dialer.connect(["127.0.0.1:1"])
+    for _ in range(3):
+        eventually(board.connected)
+        [link] = board.manager.peers.values()
+        assert link.connection_type is ConnectionType.MANUAL
+        link.ended.set()
+        dials = len(board.dialed)
+        eventually(lambda dials=dials: len(board.dialed) > dials)
+
+
+def test_the_pause_doubles_up_to_the_cap_of_its_kind(board: Switchboard, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    board.answers["127.0.0.1"] = OSError(errno.ECONNREFUSED, "Connection refused")
+    monkeypatch.setattr(dialer_module, "FIRST_PAUSE", 0.5)
+    stopping = board.dialer._stopping
+
+    class Recorder:
+        def wait(self, pause: float) -> bool:
+            pauses.append(pause)
+            gevent.sleep(0)
+            return len(pauses) == 12
+
+        def is_set(self) -> bool:
+            return stopping.is_set()
+
+        def set(self) -> None:
+            stopping.set()
+
+    monkeypatch.setattr(board.dialer, "_stopping", Recorder())
+    board.dialer.connect(["127.0.0.1:1"])
+    eventually(lambda: len(pauses) == 12)
+    assert pauses[:5] == [0.5, 1.0, 2.0, 4.0, 5.0]
+    assert set(pauses[5:]) == {5.0}
+    pauses.clear()
+    board.dialer.add_node("127.0.0.1:2")
+    eventually(lambda: len(pauses) == 12)
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0, 60.0, 60.0]
+    assert board.dialer.failures == {"127.0.0.1:1": "Connection refused", "127.0.0.1:2": "Connection refused"}
+
+
+def test_added_nodes_come_and_go(board: Switchboard) -> None:
+    assert board.dialer.add_node("127.0.0.1:5")
+    assert not board.dialer.add_node("127.0.0.1:5")
+    assert board.dialer.added_nodes == ["127.0.0.1:5"]
+    eventually(lambda: board.connected() == ["127.0.0.1:5"])
+    assert board.dialer.remove_node("127.0.0.1:5")
+    assert not board.dialer.remove_node("127.0.0.1:5")
+    assert board.connected() == ["127.0.0.1:5"], "the open connection stays"
+    assert board.dialer.try_once("127.0.0.1:5") is None
+    assert board.dialer.failures["127.0.0.1:5"] == "already connected"
+    assert board.dialer.try_once("nowhere.example") is None
+    assert "dns is off" in board.dialer.failures["nowhere.example"]
+
+
+def test_automatic_slots_are_filled_a_few_at_a_time_one_per_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = [f"8.{i}.{j}.1" for i in range(12) for j in range(3)]
+    board = Switchboard(monkeypatch, *book, slots=8)
+    board.answers["8.0.0.1"] = OSError(errno.ETIMEDOUT, "timed out")
+    board.discouragement.add(NetworkAddress.parse("8.1.0.1:8333"))
+    board.dialer.start_automatic()
+    eventually(lambda: len(board.connected()) == 8)
+    gevent.sleep(0.02)
+    groups = [text.split(".")[1] for text in board.connected()]
+    assert len(groups) == 8 == len(set(groups))
+    assert board.most_at_once <= DIALS_AT_ONCE
+    assert "8.1.0.1:8333" not in board.dialed
+    assert board.dialer.automatic_count() == 8
+    board.dialer.close()
+
+
+def test_only_the_networks_that_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = Switchboard(monkeypatch, "8.8.8.8", "[2a00::1]:8333", networks=[Network.IPV6])
+    board.dialer.start_automatic()
+    eventually(board.connected)
+    gevent.sleep(0.02)
+    assert board.dialed == ["[2a00::1]:8333"]
+    board.dialer.close()
+
+
+def test_a_real_connection_and_its_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialer_module, "socket", gevent.socket)
+    server = listening()
+    address = NetworkAddress.parse(f"127.0.0.1:{server.getsockname()[1]}")
+    sock = dialer_module.connect(address, 1.0)
+    sock.close()
+    server.close()
+    with pytest.raises(OSError, match="refused"):
+        dialer_module.connect(address, 1.0)
+    onion = NetworkAddress.parse("pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd.onion:8333")
+    with pytest.raises(OSError, match="proxy"):
+        dialer_module.connect(onion, 1.0)
+
+
+# -- DNS seeds ---------------------------------------------------------------------------------------------------------
+
+
+class NameServer:
+    """A tiny nameserver on loopback: ``answers[name, kind]`` is a list of addresses; other names do not exist."""
+
+    def __init__(self, answers: dict[tuple[str, str], list[str]]) -> None:
+        self.answers = answers
+        self.asked: list[tuple[str, str]] = []
+        self.silent = False
+        self._sock = native_socket.socket(native_socket.AF_INET, native_socket.SOCK_DGRAM)
+        self._sock.bind(("127.0.0.1", 0))
+        self.address = NetworkAddress.parse(f"127.0.0.1:{self._sock.getsockname()[1]}")
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            data, client = self._sock.recvfrom(4096)
+            if not data:
+                return
+            query = dns.message.from_wire(data)
+            question = query.question[0]
+            kind = dns.rdatatype.to_text(question.rdtype)
+            name = question.name.to_text(omit_final_dot=True)
+            self.asked.append((name, kind))
+            if self.silent:
+                continue
+            response = dns.message.make_response(query)
+            response.flags |= dns.flags.RA
+            records = self.answers.get((name, kind))
+            if records:
+                response.answer.append(dns.rrset.from_text_list(question.name, 60, "IN", kind, records))
+            elif not any(known == name for known, _ in self.answers):
+                response.set_rcode(dns.rcode.NXDOMAIN)
+            self._sock.sendto(response.to_wire(max_size=65535), client)
+
+    def close(self) -> None:
+        with native_socket.socket(native_socket.AF_INET, native_socket.SOCK_DGRAM) as stopper:
+            stopper.sendto(b"", ("127.0.0.1", self.address.port))
+        self._thread.join(5)
+        self._sock.close()
+
+
+@pytest.fixture
+def nameserver() -> Iterator[NameServer]:
+    server = NameServer(
+        {
+            ("x9.seed.example", "A"): ["8.8.8.8", "9.9.9.9", "8.8.8.8"],
+            ("x9.seed.example", "AAAA"): ["2a00::1"],
+            ("x9.many.example", "A"): [f"8.1.1.{i}" for i in range(50)],
+        }
+    )
+    yield server
+    server.close()
+
+
+def test_seeds_are_asked_for_a_and_aaaa_with_the_services_in_the_name(nameserver: NameServer) -> None:
+    resolver = SeedResolver(8333, [nameserver.address])
+    found = resolver.addresses("seed.example")
+    assert nameserver.asked == [("x9.seed.example", "A"), ("x9.seed.example", "AAAA")]
+    assert sorted(map(str, found)) == ["8.8.8.8:8333", "9.9.9.9:8333", "[2a00::1]:8333"]
+    assert len(resolver.addresses("many.example")) == MAX_PER_SEED
+    with pytest.raises(OSError, match="no such name"):
+        resolver.addresses("unknown.example")
+
+
+def test_a_silent_nameserver_is_given_up(nameserver: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dns_module, "QUERY_LIFETIME", 0.1)
+    nameserver.silent = True
+    with pytest.raises(OSError, match="no answer"):
+        SeedResolver(8333, [nameserver.address]).addresses("seed.example")
+
+
+def seeding(nameserver: NameServer, book: FakeBook, *, outbound: int = 0, force: bool = False) -> DnsSeeding:
+    return DnsSeeding(
+        ["seed.example", "unknown.example"],
+        SeedResolver(8333, [nameserver.address]),
+        book,  # type: ignore[arg-type]
+        ManualClock(1_700_000_000),
+        random.Random(1),
+        outbound_count=lambda: outbound,
+        force=force,
+    )
+
+
+def test_an_empty_book_is_filled_at_once_with_addresses_of_some_age(nameserver: NameServer) -> None:
+    book = FakeBook()
+    seeds = seeding(nameserver, book)
+    seeds.start()
+    eventually(lambda: book.added and seeds.failures)
+    assert seeds.asked == {"seed.example": 3, "unknown.example": 0}
+    assert seeds.failures == {"unknown.example": "there is no such name"}
+    entries = dict(book.added)["seed.example"]
+    assert all(YOUNGEST_AGE <= 1_700_000_000 - entry.time < OLDEST_AGE for entry in entries)
+    assert {entry.services for entry in entries} == {9}
+    seeds.close()
+
+
+@pytest.mark.parametrize(("outbound", "force", "asks"), [(2, False, False), (1, False, True), (2, True, True)])
+def test_known_addresses_get_a_head_start(
+    nameserver: NameServer, monkeypatch: pytest.MonkeyPatch, outbound: int, force: bool, asks: bool
+) -> None:
+    monkeypatch.setattr(seeding_module, "HEAD_START", 0.02)
+    book = FakeBook("8.8.8.8")
+    seeds = seeding(nameserver, book, outbound=outbound, force=force)
+    seeds.start()
+    gevent.sleep(0.2)
+    assert bool(book.added) is asks
+    seeds.close()
+
+
+def test_without_peers_the_seeds_are_asked_again(nameserver: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seeding_module, "RETRY_FIRST", 0.01)
+    book = FakeBook()
+    seeds = seeding(nameserver, book)
+    seeds.start()
+    eventually(lambda: len(book.added) >= 3)
+    seeds.close()
+
+
+def test_numeric_targets_need_no_resolver() -> None:
+    resolver = HostResolver(8333, names=True)
+    assert [str(address) for address in resolver.addresses("1.2.3.4")] == ["1.2.3.4:8333"]
+    assert [str(address) for address in resolver.addresses("[::1]:5")] == ["[::1]:5"]
+    assert "127.0.0.1:7" in [str(address) for address in resolver.addresses("localhost:7")]
+    resolver.close()
