@@ -4,12 +4,13 @@ import argparse
 import platform
 from collections.abc import Callable, Sequence
 
-from tools.bench import headers, reader, stages, startup
+from tools.bench import headers, lag, reader, stages, startup
 
 BENCHES: dict[str, tuple[str, Callable[[bool], None]]] = {
     "headers": ("header synchronisation from one peer over loopback", headers.run),
     "stages": ("where the time of header synchronisation goes", stages.run),
     "startup": ("start-up with 900,000 headers, and memory", startup.run),
+    "lag": ("lag of the event loop while busy", lag.run),
     "framing": ("small messages through a reader", reader.run_framing),
     "block": ("large messages through a reader", reader.run_block),
 }
