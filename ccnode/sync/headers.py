@@ -51,6 +51,9 @@ _PUNISHED = frozenset(
     {ValidationResult.INVALID_HEADER, ValidationResult.INVALID_PARENT, ValidationResult.MISSING_PARENT}
 )
 
+_BLOCK = int(InvType.BLOCK)  # plain numbers: a list may hold 50,000 to compare
+_TRANSACTIONS = frozenset(map(int, (InvType.TX, InvType.WTX)))
+
 
 class HeaderSync:
     """Receives headers from all peers. Its handlers never wait."""
@@ -98,10 +101,10 @@ class HeaderSync:
         """Blocks are never downloaded by inv: the last unknown one may make us ask for headers, once."""
         state = self._peers[peer.id]
         kinds = message.types()
-        if InvType.TX in kinds or InvType.WTX in kinds:
+        if not _TRANSACTIONS.isdisjoint(kinds):
             peer.disconnect("announced a transaction although we said relay=false")
             return
-        places = [i for i, kind in enumerate(kinds) if kind == InvType.BLOCK][-MAX_INV_BLOCKS:]
+        places = [i for i, kind in enumerate(kinds) if kind == _BLOCK][-MAX_INV_BLOCKS:]
         blocks = [message.hash_at(i) for i in places]
         nothing_to_say = self._had_nothing_to_say(state)
         if blocks:

