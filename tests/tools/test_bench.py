@@ -1,0 +1,44 @@
+"""The benches run and print their tables; how fast they find the node is nobody's business here."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.data import ROOT
+
+FIRST_LINES = {
+    "headers": "Header sync over loopback",
+    "stages": "Stages of header synchronisation",
+    "startup": "Start-up",
+    "lag": "Lag of the event loop",
+    "framing": "Small messages",
+    "block": "A block through a peer's reader",
+}
+
+
+def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, str(ROOT / "tools/bench.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("name", FIRST_LINES)
+def test_each_bench_prints_its_table(name: str) -> None:
+    result = bench(name, "--quick")
+    assert result.returncode == 0, result.stderr
+    title, *rows = result.stdout.strip().split("\n")[2:]
+    assert title.startswith(FIRST_LINES[name])
+    assert rows
+    assert all(any(character.isdigit() for character in row) for row in rows)
+
+
+def test_help_names_every_bench() -> None:
+    result = bench("--help")
+    assert result.returncode == 0
+    assert all(f"  {name}" in result.stdout for name in [*FIRST_LINES, "memory", "all"])
+
+
+def test_an_unknown_bench_is_refused() -> None:
+    result = bench("quickness")
+    assert result.returncode == 2
+    assert "quickness" in result.stderr
