@@ -71,6 +71,6 @@ def run(quick: bool) -> None:
     rows = []
     with scratch() as folder:
         rows.append(sync(folder / "sync", count))
-        for i, kind in enumerate(FLOODS):
+        for i, kind in enumerate(list(FLOODS)[: 1 if quick else None]):
             rows.append(flood(folder / str(i), kind, 0.5 if quick else FLOOD_SECONDS, 10_000 if quick else 100_000))
     show(f"Lag of the event loop, and the longest stretch without a switch: {GOAL}", rows)
