@@ -153,6 +153,7 @@ class ConnectionManager:
         try:
             with self._answerable(peer):
                 self._rooms.handshake.start(peer)
+                self.run_pass(peer)  # from now on the clock runs against a peer that stays silent
                 peer.run()
         finally:
             self._gone(peer)
