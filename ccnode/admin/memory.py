@@ -4,16 +4,20 @@ import resource
 import sys
 from pathlib import Path
 
-_STATM = Path("/proc/self/statm")
+_STATUS = Path("/proc/self/status")
 
 
 def memory_use() -> tuple[int, int]:
     """Resident bytes now, and the most so far; the latter stands for both where the system tells no more."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if sys.platform != "darwin":  # there the unit is bytes, elsewhere 1024 bytes
-        peak *= 1024
     try:
-        now = int(_STATM.read_text().split()[1]) * resource.getpagesize()
-    except OSError:
-        now = peak
-    return now, max(now, peak)
+        fields = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
+        return _bytes(fields["VmRSS"]), _bytes(fields["VmHWM"])
+    except (OSError, KeyError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # on Linux it would begin with the parent's peak
+        peak *= 1 if sys.platform == "darwin" else 1024  # there the unit is bytes, elsewhere 1024 bytes
+        return peak, peak
+
+
+def _bytes(kilobytes: str) -> int:
+    """``"  1234 kB"`` in bytes."""
+    return int(kilobytes.split()[0]) * 1024
