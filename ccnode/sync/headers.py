@@ -157,9 +157,9 @@ class HeaderSync:
             self.ask(state, low_work.locator())
         if low_work.phase is LowWorkPhase.FINAL:
             state.low_work = None
-            if not result.success:
+            if low_work.abort_reason:
                 log.info("peer=%d low-work headers sync ended: %s", state.peer.id, low_work.abort_reason)
-            elif full:
+            if result.success and full:
                 self.ask(state, [batch.hashes[-1], *self._index.locator(self._index.best_header)])
         if result.success:
             if low_work.abort_reason:  # the chain ended before it had the work
