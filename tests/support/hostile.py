@@ -10,11 +10,17 @@ import contextlib
 import socket
 import threading
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from ccnode.chain.formats import BITCOIN_FORMAT, Header
 from ccnode.wire.framing import HEADER, padded_command
+from ccnode.wire.headers import GetHeaders, Headers
 from ccnode.wire.keepalive import Ping, Pong
+from ccnode.wire.message import Message
 from ccnode.wire.serialize import sha256d
-from tests.support.scripted import REGTEST_MAGIC, Link
+from tests.support.fakes import GENESIS_TIME, REGTEST_BITS, HeaderLine
+from tests.support.scripted import REGTEST_MAGIC, Closed, HeaderPeer, Link
 
 FLOOD_PIECE = 1_000_000
 """Bytes handed to the socket at once, at least; always whole messages."""
@@ -113,3 +119,104 @@ class PingProbe:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+
+class Pacer(HeaderPeer):
+    """Serves headers, and takes ``pause`` seconds for every answer: a synchronisation slow enough to interrupt."""
+
+    def __init__(self, headers: Sequence[bytes], genesis: bytes, magic: bytes = REGTEST_MAGIC, pause: float = 0.1):
+        self.pause = pause
+        super().__init__(headers, genesis, magic)
+
+    def handle(self, link: Link, message: Message) -> None:
+        if isinstance(message, GetHeaders):
+            time.sleep(self.pause)
+        super().handle(link, message)
+
+
+class Mute(HeaderPeer):
+    """Completes the handshake, answers pings, and never a getheaders."""
+
+    def handle(self, link: Link, message: Message) -> None:
+        if isinstance(message, GetHeaders):
+            self.requests.append(message)
+        else:
+            super().handle(link, message)
+
+
+class Dripper(HeaderPeer):
+    """Answers getheaders at a byte per second."""
+
+    def handle(self, link: Link, message: Message) -> None:
+        if not isinstance(message, GetHeaders):
+            super().handle(link, message)
+            return
+        self.requests.append(message)
+        for byte in frame("headers", Headers.build(self.answer(message)).encode(), self.magic):
+            link.send_raw(bytes([byte]))
+            time.sleep(1.0)
+
+
+class Quitter(HeaderPeer):
+    """Sends half of its first headers message and leaves, on every connection."""
+
+    def handle(self, link: Link, message: Message) -> None:
+        if isinstance(message, GetHeaders):
+            answer = frame("headers", Headers.build(self.answer(message)).encode(), self.magic)
+            link.send_raw(answer[: len(answer) // 2])
+            raise Closed
+        super().handle(link, message)
+
+
+class Announcer(HeaderPeer):
+    """An honest peer with a chain that grows: `grow` mines on it and announces what is new by headers."""
+
+    def __init__(self, line: HeaderLine) -> None:
+        self.line = line
+        super().__init__(line.headers[1:], line.headers[0])
+
+    def grow(self, count: int) -> None:
+        self.line.grow(count, spacing=1)
+        self.set_chain(self.line.headers[1:], self.line.headers[0])
+        for link in self.links:
+            with contextlib.suppress(OSError):
+                link.send(Headers.build(self.line.headers[-count:]))
+
+
+HEADER_FAULTS: Mapping[str, str] = {
+    "high-hash": "no proof of work",
+    "non-continuous": "does not extend the one before",
+    "bad-diffbits": "another target than the rule asks for",
+    "time-too-old": "not after the median time past",
+    "bad-version": "a version that the soft forks do not allow",
+    "time-too-new": "three hours ahead: not a fault, but not acceptable yet",
+}
+
+
+def faulty_headers(line: HeaderLine, count: int, at: int, fault: str) -> list[bytes]:
+    """``count`` headers that continue ``line``, in order but for number ``at``, which has one of `HEADER_FAULTS`."""
+    headers: list[bytes] = []
+    prev, began = line.tip, line.time + 1
+    for i in range(count):
+        changes: dict[str, object] = {}
+        if i == at:
+            changes = {
+                "bad-diffbits": {"bits": 0x207FFFFE},
+                "time-too-old": {"time": GENESIS_TIME},
+                "bad-version": {"version": 1},
+                "time-too-new": {"time": int(time.time()) + 3 * 3600},
+                "non-continuous": {"prev": sha256d(prev)},
+            }.get(fault, {})
+        header = replace(Header(4, prev, sha256d(prev + b"hostile"), began + i, REGTEST_BITS, 0), **changes)
+        headers.append(_mined(header, valid=not (i == at and fault == "high-hash")))
+        prev = sha256d(headers[-1])
+    return headers
+
+
+def _mined(header: Header, *, valid: bool) -> bytes:
+    """With a nonce that meets the target, or one that does not. Half of all nonces do, on regtest."""
+    while True:
+        raw = BITCOIN_FORMAT.serialize(header)
+        if (sha256d(raw)[31] < 0x7F) is valid:
+            return raw
+        header = replace(header, nonce=header.nonce + 1)

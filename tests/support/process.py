@@ -83,10 +83,11 @@ class NodeProcess:
         self.process.kill()
         self.process.wait(STOP_SECONDS)
 
-    def restart(self) -> None:
+    def restart(self, *, wait: bool = True) -> None:
         """Start again after `stop` or `kill`."""
         self.process = self._spawn()
-        self.wait_ready()
+        if wait:
+            self.wait_ready()
 
     def __enter__(self) -> "NodeProcess":
         return self
