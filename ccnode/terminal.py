@@ -54,12 +54,12 @@ HINT = "more: ccnode shell"
 def banner(node: Node) -> str:
     """Who we are and where things are, before anything slow."""
     wanted, _optional = listening_addresses(node.config, node.params.default_port)
-    why_not = node.config.origins.get("listen", "listen is off")
+    off = f"no (listen is off: {node.config.origins.get('listen', 'default')})"
     return (
         f"ccnode {__version__} on {node.params.name}\n"
         f"  data       {node.datadir.path}\n"
         f"  socket     {node.datadir.socket}\n"
-        f"  listening  {', '.join(map(str, wanted)) or f'no ({why_not})'}\n"
+        f"  listening  {', '.join(map(str, wanted)) or off}\n"
         f"  look in    {shell_command(node.config)}"
     )
 
@@ -246,8 +246,11 @@ def _likely_cause(node: Node) -> str:
     seeding, known = node.network.seeding, len(node.addresses)
     if not node.network.network_active:
         return "networking is off (networkactive): switch it on with  ccnode rpc setnetworkactive true"
-    if node.config.connect:
-        return "none of the nodes given with connect can be reached: check that they run, their port and the network"
+    if node.config.connect or (node.config.addnode and seeding is None and not known):
+        option = "connect" if node.config.connect else "addnode"
+        return (
+            f"no node given with {option} can be reached: check that it runs, its port and that the network is the same"
+        )
     if not node.config.automatic:
         return "connect=0 (or noconnect) keeps the node from looking for peers: name one with --addnode=HOST"
     if seeding is None and not known:

@@ -176,7 +176,8 @@ GOOD_SEEDS = SimpleNamespace(asked={"x.": 20, "y.": 0}, failures={"y.": "no such
     ("subject", "cause"),
     [
         (node(network_active=False), "networking is off"),
-        (node("--connect=a.example"), "none of the nodes given with connect can be reached"),
+        (node("--connect=a.example"), "no node given with connect can be reached"),
+        (node("--nodnsseed", "--addnode=a.example"), "no node given with addnode can be reached"),
         (node("--connect=0"), "connect=0 (or noconnect) keeps the node from looking for peers"),
         (node("--nodnsseed"), "dnsseed is off, and no address is known"),
         (node(seeding=FAILED_SEEDS), "DNS does not work from here"),

@@ -1,16 +1,8 @@
 """``ccnode shell`` against a real node: commands by ``-e``, through a pipe, and at a prompt on a pseudo-terminal."""
 
-import fcntl
 import os
-import pty
-import re
-import select
-import signal
-import struct
 import subprocess
 import sys
-import termios
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,10 +14,11 @@ from ccnode.admin.shell import Arguments, CommandCompleter, parse_arguments
 from ccnode.errors import CcnodeError
 from tests.support.data import ROOT
 from tests.support.process import NodeProcess
+from tests.support.scripted import wait_until
+from tests.support.terminal import Terminal
 
 SECONDS = 30.0
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
-ASK_POSITION = "\x1b[6n"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 SHELL = [sys.executable, "-m", "ccnode", "shell"]
 
 
@@ -82,64 +75,18 @@ def test_no_node(tmp_path: Path) -> None:
     assert errors.startswith(f"error: no node is running on {tmp_path}/regtest: start it with")
 
 
-class Terminal:
-    """A shell on a pseudo-terminal."""
-
-    def __init__(self, node: NodeProcess) -> None:
-        self._pid, self._fd = pty.fork()
-        if self._pid == 0:
-            os.execve(SHELL[0], [*SHELL, *of(node)], ENVIRONMENT)
-        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-        self._seen = ""
-
-    def type(self, keys: str) -> None:
-        os.write(self._fd, keys.encode())
-
-    def expect(self, pattern: str) -> None:
-        """Wait for the pattern in what has been printed since the last one; escape sequences are left out."""
-        end = time.monotonic() + SECONDS
-        while not (found := re.search(pattern, self._seen)):
-            assert time.monotonic() < end, f"no {pattern!r} in {self._seen!r}"
-            if select.select([self._fd], [], [], 0.1)[0]:
-                text = os.read(self._fd, 65536).decode(errors="replace")
-                for _ in range(text.count(ASK_POSITION)):
-                    self.type("\x1b[1;1R")  # as a terminal would: where the cursor is
-                self._seen += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-        self._seen = self._seen[found.end() :]
-
-    def exit_status(self) -> int:
-        """Wait for the shell's end."""
-        end = time.monotonic() + SECONDS
-        while True:
-            pid, status = os.waitpid(self._pid, os.WNOHANG)
-            if pid:
-                self._pid = 0
-                return os.waitstatus_to_exitcode(status)
-            assert time.monotonic() < end
-            if select.select([self._fd], [], [], 0.05)[0]:  # a full buffer would keep it from ending
-                try:
-                    os.read(self._fd, 65536)
-                except OSError:  # Linux: the other side is gone
-                    time.sleep(0.01)
-
-    def close(self) -> None:
-        if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-        os.close(self._fd)
-
-
 def test_prompt(tmp_path: Path) -> None:
     with NodeProcess(tmp_path) as node:
-        terminal = Terminal(node)
+        terminal = Terminal(*SHELL, *of(node))
         try:
             terminal.expect("Ctrl-D leaves")
             terminal.expect(r"regtest \| waiting for peers \| height 0 \| peers 0 out 0 in")
             terminal.type("getblockcount\r")
             terminal.expect(r"\n0\r?\n")
             terminal.type("waitfornewblock\r")
-            terminal.expect("waitfornewblock")
-            terminal.type("half a line\x03")
+            wait_until(lambda: "waitfornewblock" in str(node.rpc("getrpcinfo")))
+            terminal.type("\x03")
+            terminal.expect("waitfornewblock[^>]*ccnode>")
             terminal.type("echo still-there\r")
             terminal.expect(r'"still-there"')
             node.stop()
@@ -148,6 +95,7 @@ def test_prompt(tmp_path: Path) -> None:
             node.restart()
             terminal.type("getblockhash 0\r")
             terminal.expect("0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206")
+            terminal.expect("ccnode>")  # what is typed before is an end of file for nobody
             terminal.type("\x04")
             assert terminal.exit_status() == 0
         finally:
@@ -158,7 +106,7 @@ def test_prompt(tmp_path: Path) -> None:
 def test_prompt_without_a_node(tmp_path: Path) -> None:
     with NodeProcess(tmp_path) as node:
         node.stop()
-        terminal = Terminal(node)
+        terminal = Terminal(*SHELL, *of(node))
         try:
             terminal.expect("Error: no node is running on")
             assert terminal.exit_status() == 1

@@ -20,6 +20,7 @@ from ccnode.errors import ExitStatus
 from tests.support.data import ROOT
 from tests.support.process import NodeProcess
 from tests.support.scripted import Link, wait_until
+from tests.support.terminal import Terminal
 
 SECONDS = 30.0
 PYTHON = [sys.executable, "-m", "ccnode"]
@@ -282,6 +283,19 @@ def test_banner_comes_before_anything_else(tmp_path: Path) -> None:
         f"  look in    ccnode shell --chain=regtest --datadir={tmp_path}",
     ]
     assert re.search(r"started at height 0, listening on 127\.0\.0\.1:[1-9]\d*$", lines[5])
+
+
+def test_status_line_on_a_terminal(tmp_path: Path) -> None:
+    """A live line that keeps to the width of the terminal, and goes when the node stops."""
+    terminal = Terminal(*PYTHON, "--chain=regtest", "--connect=0", f"--datadir={tmp_path}", columns=40)
+    try:
+        terminal.expect("started at height 0\r?\n")
+        terminal.expect("\rwaiting for peers \\| height 0\r")
+        terminal.type("\x03")
+        terminal.expect("Z stopping\r?\n.*Z stopped at height 0\r?\n")
+        assert terminal.exit_status() == 0
+    finally:
+        terminal.close()
 
 
 def test_output_that_nobody_reads(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""A program on a pseudo-terminal, as a person has it."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import termios
+import time
+
+from tests.support.data import ROOT
+
+SECONDS = 30.0
+ASK_POSITION = "\x1b[6n"
+
+
+class Terminal:
+    """A command on a pseudo-terminal: type, and wait for what it prints. Call `close` when done."""
+
+    def __init__(self, *command: str, columns: int = 100) -> None:
+        self._pid, self._fd = pty.fork()
+        if self._pid == 0:
+            os.execve(command[0], command, {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"})
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self._seen = ""
+
+    def type(self, keys: str) -> None:
+        os.write(self._fd, keys.encode())
+
+    def expect(self, pattern: str) -> None:
+        """Wait for the pattern in what was printed after the last match. Escape sequences are left out."""
+        end = time.monotonic() + SECONDS
+        while not (found := re.search(pattern, self._seen)):
+            assert time.monotonic() < end, f"no {pattern!r} in {self._seen!r}"
+            self._read()
+        self._seen = self._seen[found.end() :]
+
+    def exit_status(self) -> int:
+        """Wait for the command's end."""
+        end = time.monotonic() + SECONDS
+        while True:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            if pid:
+                self._pid = 0
+                return os.waitstatus_to_exitcode(status)
+            assert time.monotonic() < end, f"still running: {self._seen!r}"
+            self._read()
+
+    def _read(self) -> None:
+        """Take what is printed within a moment, and answer as a terminal would when asked where the cursor is."""
+        if not select.select([self._fd], [], [], 0.1)[0]:
+            return
+        try:
+            text = os.read(self._fd, 65536).decode(errors="replace")
+        except OSError:  # Linux: nobody has the other side open any more
+            time.sleep(0.01)
+            return
+        for _ in range(text.count(ASK_POSITION)):
+            self.type("\x1b[1;1R")
+        self._seen += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+    def close(self) -> None:
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+        os.close(self._fd)
