@@ -25,7 +25,7 @@ from ccnode.network.timers import Timeline, Timers
 from ccnode.peers.addressbook import AddressBook, AddressIntake
 from ccnode.peers.handshake import Handshake
 from ccnode.peers.keepalive import Keepalive
-from ccnode.peers.misbehaviour import Misbehaviour
+from ccnode.peers.misbehaviour import Misbehaviour, out_of_turn
 from ccnode.peers.peer import ConnectionType, Peer
 from ccnode.peers.unoffered import HANDLERS as UNOFFERED_HANDLERS
 from ccnode.peers.unoffered import REFUSED, oversize, refuse
@@ -223,10 +223,13 @@ class ConnectionManager:
     def _other_handler(self, peer: Connection, command: str) -> Callable[[Peer, Any], object] | None:
         """Who takes a message without a handler of its own: the handshake at its stages, or nobody."""
         if peer.handshake_complete and command in REFUSED:
-            refuse(peer, command)
+            refuse(peer, command, self._rooms.misbehaviour)
         elif self._rooms.handshake.expects(peer, command):
             return self._rooms.handshake.handle
         else:
+            violation = out_of_turn(peer, command)
+            if violation is not None:
+                self._rooms.misbehaviour.report(peer, violation)
             log.debug("peer=%d %s ignored", peer.id, command if command in MESSAGE_TYPES else OTHER)
         return None
 

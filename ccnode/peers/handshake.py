@@ -10,8 +10,9 @@
 
 What may happen when is `TABLE`: a stage and a command name an action, anything absent is ignored before the
 handshake is complete and passed on to the other rooms after it. Core punishes nothing here but features that arrive
-after ``verack``. The order of the checks on ``version`` is Core's: services, version, own nonce, and only then do we
-answer, so a connection to ourselves reveals nothing.
+after ``verack``; the classic model of misbehaviour counts what comes out of turn. The order of the checks on
+``version`` is Core's: services, version, own nonce, and only then do we answer, so a connection to ourselves reveals
+nothing.
 
 A headers-only node says relay=false and sends no ``sendcmpct``: it has no blocks to reconstruct or to serve.
 """
@@ -48,7 +49,6 @@ TABLE: Mapping[tuple[HandshakeStage, str], str] = MappingProxyType(
         (_VERACK, "sendaddrv2"): "note_sendaddrv2",
         (_VERACK, "sendheaders"): "note_sendheaders",
         (_VERACK, "sendcmpct"): "note_sendcmpct",
-        (_DONE, "version"): "ignore",
         (_DONE, "verack"): "ignore",
         (_DONE, "wtxidrelay"): "refuse_late_feature",
         (_DONE, "sendaddrv2"): "refuse_late_feature",

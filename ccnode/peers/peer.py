@@ -2,13 +2,15 @@
 
 `Peer` owns no socket. ``network.connection`` derives the real one from it; tests derive one that writes into a list.
 Facts are plain attributes, set by whoever learns them: the handshake (version, services, user agent), the keepalive
-(ping times), the socket side (byte counts). Each sub-protocol keeps its own state elsewhere, keyed by `Peer.id`.
+(ping times), the socket side (byte counts, permissions), the judge of misbehaviour (score and violations). Each
+sub-protocol keeps its own state elsewhere, keyed by `Peer.id`.
 """
 
 from abc import ABC, abstractmethod
 from enum import Enum
 
-from ccnode.wire.address import NetworkAddress
+from ccnode.peers.permissions import Permission
+from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.message import Message
 
 
@@ -54,19 +56,23 @@ class Peer(ABC):
         "disconnect_reason",
         "handshake_done_at",
         "id",
+        "inbound_onion",
         "last_block",
         "last_recv",
         "last_send",
         "last_transaction",
         "local_nonce",
         "min_ping",
+        "misbehaviour_score",
         "name",
         "offers_compact_blocks",
+        "permissions",
         "ping_nonce",
         "ping_requested",
         "ping_sent_at",
         "ping_started_at",
         "ping_time",
+        "prefer_evict",
         "prefers_headers",
         "received_per_message",
         "relay",
@@ -79,6 +85,7 @@ class Peer(ABC):
         "transport_name",
         "user_agent",
         "version",
+        "violations",
         "wants_addrv2",
         "wtxid_relay",
     )
@@ -94,6 +101,9 @@ class Peer(ABC):
         self.connected_at = connected_at
         self.disconnect_reason: str | None = None
         self.dirty = False
+        self.permissions = Permission.NONE
+        self.inbound_onion = False
+        self.prefer_evict = False
         self.transport_name = "v1"
         self.session_id = ""
 
@@ -113,6 +123,9 @@ class Peer(ABC):
         self.prefers_headers = False
         self.offers_compact_blocks = False
         self.compact_blocks_high_bandwidth = False
+
+        self.misbehaviour_score = 0
+        self.violations: dict[str, int] = {}
 
         self.ping_nonce = 0
         self.ping_sent_at: float | None = None
@@ -145,6 +158,11 @@ class Peer(ABC):
     @property
     def inbound(self) -> bool:
         return self.connection_type is ConnectionType.INBOUND
+
+    @property
+    def network(self) -> Network:
+        """Through which the connection goes: an onion service's peers come from this machine."""
+        return Network.ONION if self.inbound_onion else self.address.reported_network()
 
     @property
     def handshake_complete(self) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ccnode.peers.misbehaviour import Misbehaviour
+from ccnode.peers.misbehaviour import Misbehaviour, Violation
 from ccnode.peers.peer import Peer
 from ccnode.wire.headers import GetBlocks
 from ccnode.wire.inventory import GetData
@@ -30,12 +30,16 @@ REFUSED: Mapping[str, str] = MappingProxyType(
 )
 """Command -> why it ends the connection, whatever it carries: these are not decoded."""
 
+_BLOOM = frozenset({"filterload", "filteradd", "filterclear"})
+
 _DISCONNECTING = frozenset({"getheaders", "getblocks"})
 """Commands whose excess costs the connection only; any other list over its limit is misbehaviour."""
 
 
-def refuse(peer: Peer, command: str) -> None:
+def refuse(peer: Peer, command: str, misbehaviour: Misbehaviour) -> None:
     """``peer`` sent a command of `REFUSED`."""
+    if command in _BLOOM:
+        misbehaviour.report(peer, Violation.BLOOM_NOT_OFFERED, command)
     peer.disconnect(f"{command}, but {REFUSED[command]}")
 
 
@@ -53,4 +57,4 @@ def oversize(peer: Peer, error: OversizeError, misbehaviour: Misbehaviour) -> No
     if error.command in _DISCONNECTING:
         peer.disconnect(str(error))
     else:
-        misbehaviour.report(peer, str(error))
+        misbehaviour.report(peer, Violation.OVERSIZE_LIST, str(error))

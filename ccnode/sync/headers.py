@@ -21,11 +21,11 @@ all withhold the best chain.
 import logging
 from collections.abc import Sequence
 
-from ccnode.chain.batch import HeaderBatch
+from ccnode.chain.batch import HIGH_HASH, NON_CONTINUOUS, HeaderBatch
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.verdict import HeaderVerdict, ValidationResult
 from ccnode.clock import Clock
-from ccnode.peers.misbehaviour import Misbehaviour
+from ccnode.peers.misbehaviour import Misbehaviour, Violation
 from ccnode.peers.peer import AUTOMATIC_OUTBOUND, Peer
 from ccnode.rng import Rng
 from ccnode.sync.leader import Leadership
@@ -36,6 +36,7 @@ from ccnode.sync.state import (
     MAX_INV_BLOCKS,
     MAX_LOW_WORK_SYNCS,
     MAX_WAITING_PEERS,
+    UNCONNECTING_TOLERATED,
     WAITING_BATCHES,
     WAITING_SECONDS,
     SyncPeer,
@@ -53,6 +54,16 @@ _PUNISHED = frozenset(
 
 _BLOCK = int(InvType.BLOCK)  # plain numbers: a list may hold 50,000 to compare
 _TRANSACTIONS = frozenset(map(int, (InvType.TX, InvType.WTX)))
+
+
+_VIOLATIONS = {
+    NON_CONTINUOUS: Violation.NON_CONTINUOUS_HEADERS,
+    HIGH_HASH: Violation.HIGH_HASH,
+    "time-too-old": Violation.TIME_TOO_OLD,
+    "bad-prevblk": Violation.INVALID_PARENT,
+    "prev-blk-not-found": Violation.INVALID_PARENT,
+}
+"""Reject reason -> violation; all other reasons are an invalid header's."""
 
 
 class HeaderSync:
@@ -88,7 +99,7 @@ class HeaderSync:
             return
         batch = self._chain.check_batch(headers)
         if batch.verdict is not None:
-            self._misbehaviour.report(peer, f"headers message: {batch.verdict.reason}")
+            self._report(peer, f"headers message: {batch.verdict.reason}", batch.verdict)
             self._leadership.finished(state)
             return
         self.release(state, len(state.ready))
@@ -188,6 +199,7 @@ class HeaderSync:
         if parent is None:
             self._wait_for_parent(state, batch)
             return
+        state.unconnecting = 0
         self._answered(state, len(batch) if full else 0)
         if not self._has_enough_work(batch, parent):
             self._refuse_low_work(state, batch, parent, full)
@@ -198,7 +210,11 @@ class HeaderSync:
 
     def _wait_for_parent(self, state: SyncPeer, batch: HeaderBatch) -> None:
         """Keep the batch for a while and ask what leads to it."""
-        log.debug("peer=%d %d headers do not connect yet", state.peer.id, len(batch))
+        peer = state.peer
+        log.debug("peer=%d %d headers do not connect yet", peer.id, len(batch))
+        state.unconnecting += 1
+        if state.unconnecting % UNCONNECTING_TOLERATED == 0:
+            self._misbehaviour.report(peer, Violation.UNCONNECTING_HEADERS)
         state.last_unknown = batch.hashes[-1]
         state.exhausted = False
         steady = self._clock.steady()
@@ -292,9 +308,12 @@ class HeaderSync:
     def _judge(self, peer: Peer, verdict: HeaderVerdict) -> None:
         log.info("peer=%d header %s: %s", peer.id, verdict.hash[::-1].hex(), verdict.reason)
         if verdict.result in _PUNISHED:
-            self._misbehaviour.report(peer, f"invalid header: {verdict.reason}")
+            self._report(peer, f"invalid header: {verdict.reason}", verdict)
         elif verdict.result is ValidationResult.CACHED_INVALID and not peer.inbound:
-            self._misbehaviour.report(peer, "header known to be invalid")
+            self._report(peer, "header known to be invalid", verdict)
+
+    def _report(self, peer: Peer, detail: str, verdict: HeaderVerdict) -> None:
+        self._misbehaviour.report(peer, _VIOLATIONS.get(verdict.reason, Violation.INVALID_HEADER), detail)
 
     # -- notes about a peer --------------------------------------------------------------------------------------
 

@@ -24,10 +24,13 @@ TRY_OTHERS_BELOW = 500.0
 """Headers per second under which the lead goes to a peer that has not shown its rate yet."""
 
 LOOK_AGAIN = 5.0
-"""Steady seconds after which a leader that nobody can replace is judged again."""
+"""Seconds after which a leader that nobody can replace is judged again."""
 
 RATE_BATCHES = 3
 """Full batches a peer must have delivered before its rate is judged."""
+
+UNCONNECTING_TOLERATED = 10
+"""Every so many headers messages in a row whose parent is unknown count as misbehaviour (Core, before v28)."""
 
 WAITING_BATCHES = 2
 """Batches per peer that may wait for their parent."""
@@ -93,6 +96,8 @@ class SyncPeer:
     """The most-work entry it is known to have."""
     last_unknown: bytes | None = None
     """The hash it announced last that we did not have."""
+    unconnecting: int = 0
+    """Headers messages in a row that did not connect to anything known."""
     last_common: int | None = None
     """The best entry both have."""
     best_sent: int | None = None

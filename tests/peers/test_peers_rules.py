@@ -4,7 +4,7 @@ import pytest
 
 from ccnode.peers import misbehaviour as misbehaviour_module
 from ccnode.peers.addressbook import FUTURE_CLAIM, OLDEST_CLAIM, STALE_CLAIM, AddressIntake
-from ccnode.peers.misbehaviour import Discouragement, Misbehaviour
+from ccnode.peers.misbehaviour import Discouragement, Misbehaviour, Violation
 from ccnode.peers.peer import ConnectionType
 from ccnode.peers.unoffered import REFUSED, oversize, refuse
 from ccnode.wire.address import NetworkAddress
@@ -38,7 +38,7 @@ def judge() -> tuple[Misbehaviour, Discouragement]:
 def test_one_offence(kind: ConnectionType, address: str, dropped: bool, discouraged: bool) -> None:
     misbehaviour, discouragement = judge()
     peer = FakePeer(0, kind, address=address)
-    misbehaviour.report(peer, "did it")
+    misbehaviour.report(peer, Violation.HIGH_HASH, "did it")
     assert peer.disconnect_reason == ("misbehaving: did it" if dropped else None)
     assert (peer.address in discouragement) is discouraged
 
@@ -66,7 +66,7 @@ def test_the_oldest_discouraged_address_is_forgotten_first(monkeypatch: pytest.M
 def test_what_we_do_not_offer_ends_the_connection() -> None:
     for command in REFUSED:
         peer = FakePeer()
-        refuse(peer, command)
+        refuse(peer, command, judge()[0])
         assert (peer.disconnect_reason or "").startswith(f"{command}, but ")
 
 
