@@ -7,7 +7,7 @@ from statistics import median
 from ccnode.admin.client import NotRunning
 from ccnode.storage.header_file import CRC_SIZE, HeaderFile, HeaderFileKind
 from ccnode.wire.protocol import MAX_HEADERS_RESULTS
-from tools.bench.process import NodeProcess, resident_bytes, scratch
+from tools.bench.process import NodeProcess, cpu_seconds, resident_bytes, scratch
 from tools.bench.regtest import PARAMS, split, wire_headers
 from tools.bench.report import Row, megabytes, show
 
@@ -32,8 +32,8 @@ def store_headers(folder: Path, count: int) -> None:
     file.close()
 
 
-def start(folder: Path, count: int) -> tuple[float, int, int]:
-    """Start a node: seconds to the first answer; bytes resident then, and the most so far."""
+def start(folder: Path, count: int) -> tuple[float, float, int, int]:
+    """Start a node: seconds to the first answer, of the clock and of the processor; bytes resident then, and the most so far."""
     begun = time.perf_counter()
     with NodeProcess(folder, wait=False) as node:
         height = None
@@ -44,17 +44,17 @@ def start(folder: Path, count: int) -> tuple[float, int, int]:
                 if time.perf_counter() - begun > LONGEST or node.process.poll() is not None:
                     raise RuntimeError(f"the node did not start:\n{node.text()}") from error
                 time.sleep(0.002)
-        seconds = time.perf_counter() - begun
+        seconds, processor = time.perf_counter() - begun, cpu_seconds(node.process.pid)
         if height != count:
             raise RuntimeError(f"the node has {height} headers, not {count}")
         resident, peak = resident_bytes(node.process.pid)
         node.stop()
-        return seconds, resident, peak
+        return seconds, processor, resident, peak
 
 
 def run(quick: bool) -> None:
     count = 10_000 if quick else HEADERS
-    turns: dict[int, list[tuple[float, int, int]]] = {0: [], count: []}
+    turns: dict[int, list[tuple[float, float, int, int]]] = {0: [], count: []}
     with scratch() as folder:
         for size in turns:
             store_headers(folder / str(size), size)
@@ -63,12 +63,12 @@ def run(quick: bool) -> None:
                 results.append(start(folder / str(size), size))
     rows = []
     middle = {size: [median(column) for column in zip(*results, strict=True)] for size, results in turns.items()}
-    for size, (seconds, resident, peak) in middle.items():
+    for size, (seconds, processor, resident, peak) in middle.items():
         goal = f"under {GOAL_SECONDS:.0f} s, {megabytes(GOAL_BYTES)}" if size else ""
         rows.append(
             Row(f"{size:,} headers", f"{seconds:.2f} s", f"{megabytes(resident)}, peak {megabytes(peak)}", goal)
         )
-    each = (middle[count][1] - middle[0][1]) / count
+    each = (middle[count][2] - middle[0][2]) / count
     rows.append(Row("a header in memory", f"{each:.0f} bytes"))
     rows.append(Row("a header on disk", f"{len(PARAMS.genesis) + CRC_SIZE} bytes"))
     show("Start-up: from the start of the process to the answer of a command, and resident memory", rows)
