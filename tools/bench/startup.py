@@ -33,7 +33,7 @@ def store_headers(folder: Path, count: int) -> None:
 
 
 def start(folder: Path, count: int) -> tuple[float, float, int, int]:
-    """Start a node: seconds to the first answer, by the clock and of the processor; bytes resident then, and at most."""
+    """Start a node: seconds to the first answer, by the clock and of the processor; bytes resident, now and at most."""
     begun = time.perf_counter()
     with NodeProcess(folder, wait=False) as node:
         height = None
