@@ -97,9 +97,8 @@ class Leadership:
             self._start(state, now)
         if state is not self.leader:
             return inf, inf
-        self._check_deadline(state, now)
-        steady_due = self._check_patience(state)
-        return state.deadline if state.deadline is not None else inf, steady_due
+        wall_due = self._check_deadline(state, now)
+        return wall_due, self._check_patience(state)
 
     def _may_start(self, state: SyncPeer) -> bool:
         if self.tip_is_recent():
@@ -131,14 +130,17 @@ class Leadership:
         state.deadline = now + HEADERS_TIMEOUT_BASE + HEADERS_TIMEOUT_PER_HEADER * expected
         self.leader = state
 
-    def _check_deadline(self, state: SyncPeer, now: float) -> None:
-        """Core's rule for the only sync peer, while another preferred one could take over."""
-        if state.deadline is None or now <= state.deadline:
-            return
+    def _check_deadline(self, state: SyncPeer, now: float) -> float:
+        """Core's rule for the only sync peer, while another preferred one could take over; returns the next look."""
         if self.tip_is_recent():
             state.deadline = None
-        elif any(other.preferred for other in self._peers.values() if other is not state):
+        if state.deadline is None:
+            return inf
+        if now <= state.deadline:
+            return state.deadline
+        if any(other.preferred for other in self._peers.values() if other is not state):
             state.peer.disconnect("timeout downloading headers")
+        return now + LOOK_AGAIN
 
     def _check_patience(self, state: SyncPeer) -> float:
         """Replace a leader that does not answer or is slow; returns the steady time of the next look."""
