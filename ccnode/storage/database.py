@@ -1,4 +1,4 @@
-"""The node's SQLite database, ``node.sqlite``: addresses, marks on headers, and small facts about the node.
+"""The node's SQLite database, ``node.sqlite``: addresses, bans, marks on headers, and small facts about the node.
 
 SQLite blocks the thread that calls it, and under gevent one thread is the whole node. A connection also does not know
 greenlets: a switch in the middle of a transaction would let another greenlet's statements join it. So one worker
@@ -9,7 +9,7 @@ node's objects.
 
 The journal is a write-ahead log with ``synchronous=NORMAL``: the death of the process at any instant loses no finished
 transaction, a power failure may lose the last ones, and neither damages the file. The database is checked when it is
-opened. There is no chain state in here: whoever deletes the file loses known addresses and marks, not headers.
+opened. There is no chain state in here: whoever deletes the file loses known addresses, bans and marks, not headers.
 
 The schema is built by named steps that are recorded in the database. A step that a release has shipped is never
 edited; a change is a new step.
@@ -52,6 +52,12 @@ def _first_tables(db: sqlite_utils.Database) -> None:
         "source": str,
     }
     db["addresses"].create(columns, pk=("network", "addr", "port"), not_null=set(columns))  # type: ignore[union-attr]
+
+
+@migrations(name="0003_bans")
+def _bans(db: sqlite_utils.Database) -> None:
+    columns = {"network": str, "base": bytes, "prefix": int, "created": int, "until": int, "reason": str}
+    db["bans"].create(columns, pk=("network", "base", "prefix"), not_null=set(columns))  # type: ignore[union-attr]
 
 
 class Database:
@@ -147,7 +153,7 @@ class Database:
             return StartupError(f"cannot open {self.path}: {error}", ExitStatus.DATADIR)
         return StartupError(
             f"{self.path} is damaged ({error}); move it away to start with an empty one "
-            "(known addresses and marks on headers are lost, headers are not)",
+            "(known addresses, bans and marks on headers are lost, headers are not)",
             ExitStatus.DAMAGED,
         )
 

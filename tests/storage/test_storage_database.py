@@ -20,7 +20,7 @@ from ccnode.storage.database import Database
 from ccnode.storage.state import get_state, load_invalid_headers, replace_invalid_headers, set_state
 from tests.support.data import ROOT
 
-TABLES = {"state", "invalid_headers", "addresses", "_sqlite_migrations"}
+TABLES = {"state", "invalid_headers", "addresses", "bans", "_sqlite_migrations"}
 
 
 @pytest.fixture
@@ -199,9 +199,10 @@ def test_schema_step_is_applied_once_and_whole(path: Path, db: Database, monkeyp
     db.call(set_state, "kept", "yes")
     db.close()
     steps = sqlite_utils.Migrations("ccnode")
-    steps(name="0001_first_tables")(module._first_tables)
+    for step in module.migrations.pending(sqlite_utils.Database(memory=True)):
+        steps(name=step.name)(step.fn)
 
-    @steps(name="0002_fails")
+    @steps(name="9999_fails")
     def _(db: sqlite_utils.Database) -> None:
         db["half"].create({"a": int})
         if not allowed:
