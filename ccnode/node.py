@@ -116,6 +116,7 @@ class Node:
             fatal=self._fault,
             max_inbound=max(0, config.maxconnections - full_relay - OTHER_OUTBOUND),
             max_send_buffer=config.maxsendbuffer * 1000,
+            max_receive_buffer=config.maxreceivebuffer * 1000,
             log_addresses=config.logips,
         )
         resolver = HostResolver(params.default_port, names=config.dns)

@@ -6,9 +6,10 @@ first message that is sent after bytes came in goes out at once, if nothing is q
 request for the next headers leaves before the handler validates those at hand. The answers after it are joined by the
 writer. Between reader and writer stand two bounds:
 
-- over ``max_send_buffer`` queued bytes the reader stops until the writer is below it again, so a peer that asks
-  without reading the answers is no longer read itself, and TCP carries the pressure back to it (Core's
-  ``fPauseSend``);
+- over ``max_send_buffer`` queued bytes nothing that comes in is handled until the writer is below it again, so a peer
+  that asks without reading the answers gets no more of them (Core's ``fPauseSend``). Meanwhile up to
+  ``max_receive_buffer`` bytes are still taken off the socket: two nodes that each have much to say would otherwise
+  wait for each other. After that TCP carries the pressure back;
 - over `HARD_SEND_LIMIT` the connection is dropped: somebody else queues for a peer that takes nothing.
 
 `Connection.disconnect` only marks, and shuts the reading side so that a waiting reader wakes; the peer's own greenlet
@@ -17,6 +18,7 @@ directions): dead connections are the keepalive's business.
 """
 
 import logging
+import os
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -43,6 +45,12 @@ WRITE_SIZE = 262_144
 DEFAULT_MAX_SEND_BUFFER = 1_000_000
 """Queued bytes above which a peer is not read (Core: ``-maxsendbuffer``)."""
 
+DEFAULT_MAX_RECEIVE_BUFFER = 5_000_000
+"""Bytes taken off the socket that may wait to be handled (Core: ``-maxreceivebuffer``)."""
+
+AHEAD_SECONDS = 0.05
+"""How often more is taken off the socket while handling waits for the writer."""
+
 HARD_SEND_LIMIT = 16_000_000
 """Queued bytes at which a peer is dropped: four of the largest messages."""
 
@@ -54,6 +62,8 @@ class Connection(Peer):
     """A `Peer` on a connected stream socket."""
 
     __slots__ = (
+        "_ahead",
+        "_ahead_bytes",
         "_clock",
         "_deliver",
         "_drained",
@@ -65,6 +75,7 @@ class Connection(Peer):
         "_transport",
         "_wake",
         "_writer",
+        "max_receive_buffer",
         "max_send_buffer",
     )
 
@@ -80,6 +91,7 @@ class Connection(Peer):
         deliver: Callable[["Connection", Frame], None],
         on_dirty: Callable[[Peer], None],
         max_send_buffer: int = DEFAULT_MAX_SEND_BUFFER,
+        max_receive_buffer: int = DEFAULT_MAX_RECEIVE_BUFFER,
     ) -> None:
         super().__init__(peer_id, address, connection_type, clock.now())
         self._sock = sock
@@ -88,6 +100,9 @@ class Connection(Peer):
         self._deliver = deliver
         self._on_dirty = on_dirty
         self.max_send_buffer = max_send_buffer
+        self.max_receive_buffer = max_receive_buffer
+        self._ahead: deque[bytes] = deque()
+        self._ahead_bytes = 0
         self._queue: deque[bytes] = deque()
         self._queued = 0
         self._may_send_at_once = True
@@ -155,6 +170,11 @@ class Connection(Peer):
 
     def _fill(self) -> None:
         """Wait for bytes and give them to the transport; a large payload is received in place."""
+        if self._ahead:
+            data = self._ahead.popleft()
+            self._ahead_bytes -= len(data)
+            self._transport.receive_data(data)
+            return
         buffer = self._transport.payload_buffer()
         if buffer is None:
             data = self._sock.recv(RECEIVE_SIZE)
@@ -167,15 +187,35 @@ class Connection(Peer):
         if count == 0:
             self.disconnect("the peer closed the connection")
             return
+        self._note_received(count)
+        self._may_send_at_once = True
+
+    def _note_received(self, count: int) -> None:
         self.bytes_received += count
         self.last_recv = self._clock.now()
-        self._may_send_at_once = True
 
     def wait_drained(self) -> None:
         """Wait until the queue is below ``max_send_buffer`` again, or the connection is closing."""
         while self._queued > self.max_send_buffer and not self.closing:
-            self._drained.clear()
-            self._drained.wait()
+            if not self._receive_ahead():
+                self._drained.clear()
+                self._drained.wait(AHEAD_SECONDS)
+            breathe()
+
+    def _receive_ahead(self) -> bool:
+        """Take what has come in off the socket, if there is room; False if nothing was taken. Never waits."""
+        if self._ahead_bytes >= self.max_receive_buffer:
+            return False
+        try:
+            data = os.read(self._sock.fileno(), RECEIVE_SIZE)  # gevent's sockets are non-blocking underneath
+        except BlockingIOError:
+            return False
+        if not data:
+            return False  # the end; the reader meets it when it gets there
+        self._ahead.append(data)
+        self._ahead_bytes += len(data)
+        self._note_received(len(data))
+        return True
 
     def _send_at_once(self, data: bytes) -> bytes:
         """Give the socket what it takes without waiting; returns the rest. Errors are left for the writer to meet."""

@@ -19,7 +19,7 @@ import gevent
 
 from ccnode.clock import Clock
 from ccnode.errors import DecodeError, StorageError
-from ccnode.network.connection import DEFAULT_MAX_SEND_BUFFER, Connection
+from ccnode.network.connection import DEFAULT_MAX_RECEIVE_BUFFER, DEFAULT_MAX_SEND_BUFFER, Connection
 from ccnode.network.hub import breathe, spawn
 from ccnode.network.timers import Timeline, Timers
 from ccnode.peers.addressbook import AddressBook, AddressIntake
@@ -74,6 +74,7 @@ class ConnectionManager:
         max_inbound: int,
         log_addresses: bool = False,
         max_send_buffer: int = DEFAULT_MAX_SEND_BUFFER,
+        max_receive_buffer: int = DEFAULT_MAX_RECEIVE_BUFFER,
     ) -> None:
         """:param fatal: given an error of chain or storage, stops the node."""
         self.peers: dict[int, Connection] = {}
@@ -87,6 +88,7 @@ class ConnectionManager:
         self._max_inbound = max_inbound
         self._log_addresses = log_addresses
         self._max_send_buffer = max_send_buffer
+        self._max_receive_buffer = max_receive_buffer
         self._next_id = 0
         self._ended_received = 0
         self._ended_sent = 0
@@ -122,6 +124,7 @@ class ConnectionManager:
             deliver=self._deliver,
             on_dirty=self._marked_dirty,
             max_send_buffer=self._max_send_buffer,
+            max_receive_buffer=self._max_receive_buffer,
         )
         self._next_id += 1
         peer.name = name or peer.name

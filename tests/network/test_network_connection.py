@@ -128,6 +128,56 @@ def test_a_peer_that_does_not_read_is_not_read() -> None:
     cable.end()
 
 
+def test_two_ends_with_much_to_say_do_not_wait_for_each_other() -> None:
+    """Each answers every message with more than fits between them, and asks on (Core: p2p_net_deadlock.py)."""
+    near, far = pair()
+    received = {1: 0, 2: 0}
+
+    def deliver(peer: Connection, frame: Frame) -> None:
+        received[peer.id] += 1
+        if frame.command == "ask":
+            peer.send(Unknown("answer", bytes(400_000)))
+
+    peers = [
+        Connection(
+            number,
+            sock,
+            NetworkAddress.parse("8.8.8.8:8333"),
+            ConnectionType.INBOUND,
+            transport=V1Transport(REGTEST.magic),
+            clock=ManualClock(),
+            deliver=deliver,
+            on_dirty=lambda _peer: None,
+        )
+        for number, sock in ((1, near), (2, far))
+    ]
+    tasks = [spawn(f"peer-{peer.id}", peer.run) for peer in peers]
+    for _ in range(8):
+        for peer in peers:
+            peer.send(Unknown("ask", bytes(200_000)))
+    eventually(lambda: received == {1: 16, 2: 16})
+    for peer in peers:
+        peer.disconnect("enough")
+    gevent.joinall(tasks, timeout=5, raise_error=True)
+
+
+def test_what_waits_to_be_handled_is_bounded_and_comes_in_order() -> None:
+    cable = Cable(max_receive_buffer=200_000, max_send_buffer=1000)
+    eventually(lambda: cable.peer._writer is not None)
+    cable.peer.send(Unknown("push", bytes(2_000_000)))
+    flood = spawn("flood", lambda: [cable.far.send(Ping(i)) for i in range(50_000)])
+    eventually(lambda: cable.peer._ahead_bytes >= 200_000)
+    gevent.sleep(0.1)
+    assert cable.peer._ahead_bytes < 200_000 + 65_536
+    cable.far.receive()
+    eventually(lambda: len(cable.frames) == 50_000)
+    assert [int.from_bytes(frame.payload, "little") for frame in cable.frames] == list(range(50_000))
+    flood.join()
+    cable.peer.disconnect("enough")
+    cable.far.close()
+    cable.end()
+
+
 def test_a_peer_for_which_too_much_is_queued_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_module, "FLUSH_SECONDS", 0.05)
     cable = Cable()
