@@ -123,7 +123,7 @@ class HeaderSync:
         announced = next((block for block in reversed(blocks) if self._index.find(block) is None), None)
         if announced is None:
             return
-        state.exhausted = False
+        state.rests_until = 0.0
         if not state.started:
             if state.inv_asked or announced == self._last_inv_hash:
                 return
@@ -216,7 +216,7 @@ class HeaderSync:
         if state.unconnecting % UNCONNECTING_TOLERATED == 0:
             self._misbehaviour.report(peer, Violation.UNCONNECTING_HEADERS)
         state.last_unknown = batch.hashes[-1]
-        state.exhausted = False
+        state.rests_until = 0.0
         steady = self._clock.steady()
         state.waiting = [held for held in state.waiting if held.expires > steady]
         room = state.peer.id in self._waiting or len(self._waiting) < MAX_WAITING_PEERS
@@ -293,7 +293,7 @@ class HeaderSync:
         if result.last is not None:
             self._note_has(state, result.last)
             if result.accepted and self._index.chain_work(result.last) > best_work:
-                state.last_announcement = self._clock.now()
+                state.last_announcement = state.peer.last_header = self._clock.now()
         if result.verdict is not None or not more_follows:  # what follows a refused header is of no use either
             self._leadership.finished(state)
         if result.verdict is None and not more_follows and state.best_known is not None:

@@ -11,7 +11,10 @@ header, if another preferred peer exists; that is kept. Beyond it the lead goes 
 - when a request stays unanswered for `ANSWER_PATIENCE` seconds of the steady clock;
 - when it delivers at under `SLOW_FRACTION` of the rate that another connected peer showed, or at under
   `TRY_OTHERS_BELOW` while there is a peer that has shown no rate yet;
-- when it has nothing more to give although the tip is not recent: somebody else may know more.
+- when it has nothing more to give although the tip is not recent: somebody else may know more. It rests for `REST`
+  seconds, then it may be asked again.
+
+A leader that is not preferred makes room for the first preferred peer that comes while it owes an answer.
 
 The former leader stays connected, and its late answer is as welcome as any: the first answer wins.
 """
@@ -29,6 +32,7 @@ from ccnode.sync.state import (
     HEADERS_TIMEOUT_PER_HEADER,
     LOOK_AGAIN,
     RECENT_TIP,
+    REST,
     SLOW_FRACTION,
     TRY_OTHERS_BELOW,
     SyncPeer,
@@ -77,7 +81,8 @@ class Leadership:
         if state is self.leader:
             state.leading = False
             state.deadline = None
-            state.exhausted = True
+            state.rests_until = self._clock.steady() + REST
+            state.peer.mark_dirty()
             self.leader = None
             self.low_work_only = low_work
             if self.tip_is_recent():
@@ -96,7 +101,7 @@ class Leadership:
         if not state.started and state.serves and self._may_start(state):
             self._start(state, now)
         if state is not self.leader:
-            return inf, inf
+            return inf, self._check_rest(state)
         wall_due = self._check_deadline(state, now)
         return wall_due, self._check_patience(state)
 
@@ -104,8 +109,26 @@ class Leadership:
         if self.tip_is_recent():
             return True
         if self.leader is not None:
-            return False
-        return state.preferred or not any(other.preferred and not other.exhausted for other in self._peers.values())
+            return state.preferred and self._is_makeshift(self.leader)
+        return state.preferred or not any(other.preferred and not self._rests(other) for other in self._peers.values())
+
+    @staticmethod
+    def _is_makeshift(leader: SyncPeer) -> bool:
+        """It leads because there was no better peer, and owes us an answer: a preferred peer need not wait for it."""
+        return not leader.preferred and leader.asked_at is not None
+
+    def _rests(self, state: SyncPeer) -> bool:
+        return state.rests_until > self._clock.steady()
+
+    def _check_rest(self, state: SyncPeer) -> float:
+        """With an old tip, ask again somebody who had nothing more a while ago; returns the steady time to look."""
+        if not state.rests_until or self.tip_is_recent():
+            return inf
+        if self._rests(state):
+            return state.rests_until
+        if self.leader is None:
+            self._choose_next()
+        return inf
 
     def _start(self, state: SyncPeer, now: float) -> None:
         """Ask from the parent of our best header on, so that even a peer with the same chain answers something."""
@@ -125,8 +148,11 @@ class Leadership:
     def _lead(self, state: SyncPeer, now: float) -> None:
         best_time = self._index.time(self._index.best_header)
         expected = max(0.0, now - best_time) / self._chain.params.spacing
+        if self.leader is not None:
+            self.leader.leading = False
+            self.leader.deadline = None
         state.leading = True
-        state.exhausted = False
+        state.rests_until = 0.0
         state.deadline = now + HEADERS_TIMEOUT_BASE + HEADERS_TIMEOUT_PER_HEADER * expected
         self.leader = state
 
@@ -159,8 +185,6 @@ class Leadership:
             self._ask(state, self._locator_for(state))
             return max(due, steady + LOOK_AGAIN)
         log.info("peer=%d no longer leads the headers sync: %s", state.peer.id, why)
-        state.leading = False
-        state.deadline = None
         state.gave_up_at = steady
         # What a low-work synchronisation got to is no header of ours, and of no use to anybody else.
         self._take_over(successor, state.locator if state.low_work is None else ())
@@ -183,7 +207,7 @@ class Leadership:
     def _ask_everybody(self) -> None:
         """The initial synchronisation is over: whoever did not show its chain to the end is asked on its next pass."""
         for state in self._peers.values():
-            if not state.exhausted:
+            if not self._rests(state):
                 state.started = False
                 state.peer.mark_dirty()
 
@@ -213,5 +237,5 @@ class Leadership:
         return [
             state
             for state in self._peers.values()
-            if state.serves and state is not leader and not state.exhausted and not state.peer.closing
+            if state.serves and state is not leader and not self._rests(state) and not state.peer.closing
         ]

@@ -23,6 +23,9 @@ SLOW_FRACTION = 0.25
 TRY_OTHERS_BELOW = 500.0
 """Headers per second under which the lead goes to a peer that has not shown its rate yet."""
 
+REST = 600.0
+"""Steady seconds before a peer that had nothing more for us is asked again, while our tip is old."""
+
 LOOK_AGAIN = 5.0
 """Seconds after which a leader that nobody can replace is judged again."""
 
@@ -87,8 +90,8 @@ class SyncPeer:
     """What it was asked with last."""
     deadline: float | None = None
     """Wall time by which the initial synchronisation from it must be done."""
-    exhausted: bool = False
-    """It led, and had nothing more for us; it becomes a candidate again when it announces something unknown."""
+    rests_until: float = 0.0
+    """Steady time until which it need not lead again, as it had nothing more for us; 0 once it announces something."""
     gave_up_at: float = 0.0
     """Steady time at which it was last replaced as leader."""
 
@@ -106,6 +109,11 @@ class SyncPeer:
     inv_asked: bool = False
     """An inv made us ask it before synchronisation with it began."""
     sendheaders_sent: bool = False
+
+    catch_up_by: float | None = None
+    """Wall time by which it must have caught up with `catch_up_with` (see ``watch.py``)."""
+    catch_up_with: int | None = None
+    asked_to_catch_up: bool = False
 
     low_work: LowWorkSync | None = None
     ready: list[bytes] = field(default_factory=list)

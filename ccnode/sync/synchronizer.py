@@ -10,11 +10,13 @@ from ccnode.clock import Clock
 from ccnode.peers.misbehaviour import Misbehaviour
 from ccnode.peers.peer import Peer
 from ccnode.rng import Rng
+from ccnode.sync.extra import OutboundPeer
 from ccnode.sync.headers import HeaderSync
 from ccnode.sync.leader import Leadership
 from ccnode.sync.progress import ProgressMeter, SyncProgress
 from ccnode.sync.serve import HeaderServer
 from ccnode.sync.state import MAX_HEADERS, SyncPeer
+from ccnode.sync.watch import ChainSyncWatch
 from ccnode.wire.headers import GetHeaders, Headers
 from ccnode.wire.inventory import Inv
 from ccnode.wire.message import Message
@@ -48,6 +50,7 @@ class Synchronizer:
         self._leadership = Leadership(chain, self._peers, clock)
         self._headers = HeaderSync(chain, self._peers, self._leadership, misbehaviour, clock, rng)
         self._leadership.asks_through(self._headers.ask)
+        self._watch = ChainSyncWatch(chain, self._headers.ask)
         self._server = HeaderServer(chain, self._peers, clock, announces=announces)
         self._meter = ProgressMeter(chain, self._peers, self._leadership, clock)
         self.handlers: Mapping[type[Message], Callable[[Peer, Any], None]] = {
@@ -65,6 +68,7 @@ class Synchronizer:
     def left(self, peer: Peer) -> None:
         """``peer`` is gone."""
         self._leadership.left(peer)
+        self._watch.left(peer.id)
 
     def send_pass(self, peer: Peer, now: float) -> tuple[float, float]:
         """Send what a handshaked peer is owed; returns when to look again: (wall seconds, steady seconds)."""
@@ -73,9 +77,18 @@ class Synchronizer:
             return inf, inf
         if state.ready:
             self._headers.release(state, MAX_HEADERS)
-        due = self._leadership.send_pass(state, now)
+        self._watch.showed_chain(state)
+        wall, steady = self._leadership.send_pass(state, now)
         self._server.send_pass(state)
-        return due
+        return min(wall, self._watch.send_pass(state, now)), steady
+
+    def outbound_peers(self) -> list[OutboundPeer]:
+        """The handshaked outbound peers, as ``extra.py`` judges them."""
+        return [
+            OutboundPeer(state.peer, state.last_announcement, self._watch.is_protected(peer_id))
+            for peer_id, state in self._peers.items()
+            if not state.peer.inbound
+        ]
 
     def submit_header(self, header: bytes) -> AcceptResult:
         """Take one header from a person or a miner, by the rules for everybody's."""

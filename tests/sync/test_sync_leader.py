@@ -11,7 +11,9 @@ from ccnode.sync.state import (
     HEADERS_TIMEOUT_BASE,
     HEADERS_TIMEOUT_PER_HEADER,
     RATE_BATCHES,
+    REST,
 )
+from ccnode.wire.headers import GetHeaders
 from ccnode.wire.protocol import ServiceFlags
 from tests.support.fakes import FakePeer, HeaderLine
 from tests.support.sync import DAY, SyncRoom, params_with
@@ -232,6 +234,31 @@ def test_an_exhausted_peer_that_announces_something_leads_again() -> None:
     room.announce(first, b"\1" * 32)
     room.later(ANSWER_PATIENCE)
     assert room.leader() is first
+
+
+def test_with_an_old_tip_a_peer_that_had_nothing_more_is_asked_again_after_a_rest(long_line: HeaderLine) -> None:
+    room = SyncRoom()
+    peer = room.join()
+    room.give(peer, [])
+    assert room.leader() is None
+    peer.take(GetHeaders)
+    room.later(REST - 1)
+    assert not peer.take(GetHeaders)
+    room.later(2)
+    assert room.leader() is peer
+    room.serve(peer, long_line)
+    assert room.height == long_line.height
+
+
+def test_a_preferred_peer_takes_over_from_an_inbound_one_that_owes_an_answer() -> None:
+    room = SyncRoom()
+    mute = room.join(INBOUND)
+    assert room.leader() is mute
+    preferred = room.join()
+    assert room.leader() is preferred
+    assert not room.sync.peer_info(mute.id).leading
+    room.join()
+    assert room.leader() is preferred, "one preferred peer is as good as another"
 
 
 # -- Core's deadline ---------------------------------------------------------------------------------------------------
