@@ -2,7 +2,8 @@
 
 ``whitelist=[PERMISSIONS@]RANGE`` gives permissions to peers by their address, ``whitebind=[PERMISSIONS@]ADDR:PORT`` to
 everyone who connects to one of our addresses. Permissions are words with commas between them; without any, the peer
-gets what `implicit` says. A range counts for inbound peers, with the word ``out`` for manual ones, with ``in,out`` for both.
+gets what `implicit` says. A range counts for inbound peers, with the word ``out`` for manual ones, with ``in,out`` for
+both.
 
 An address is no identity: whoever can send from it has its permissions. Tor's connections all come from this machine,
 so no permission is given to them by address, only by ``whitebind``.

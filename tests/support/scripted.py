@@ -100,7 +100,9 @@ class Link:
         self.sock.close()
 
 
-def version_message(services: int = NETWORK_AND_WITNESS, height: int = 0, version: int = 70016, nonce: int = 1) -> Version:
+def version_message(
+    services: int = NETWORK_AND_WITNESS, height: int = 0, version: int = 70016, nonce: int = 1
+) -> Version:
     return Version(
         version=version,
         services=services,
