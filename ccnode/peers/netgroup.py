@@ -50,10 +50,8 @@ class NetGroupManager:
 
     def mapped_as(self, address: NetworkAddress) -> int:
         """The AS number of a routable IPv4 or IPv6 address, 0 if it has none or there is no asmap."""
-        if self._asmap is None or address.network not in (Network.IPV4, Network.IPV6) or not address.is_routable():
-            return 0
-        linked = linked_ipv4(address)
-        return self._asmap.lookup(address.addr if linked is None else IPV4_IN_IPV6 + linked)
+        mappable = self._asmap is not None and address.network in (Network.IPV4, Network.IPV6)
+        return self._lookup(address, linked_ipv4(address)) if mappable and address.is_routable() else 0
 
     def group(self, address: NetworkAddress) -> bytes:
         """The group that ``address`` belongs to; its port does not matter."""
@@ -62,10 +60,11 @@ class NetGroupManager:
             return _CLASSES[network] + addr
         if not address.is_routable():
             return UNROUTABLE_GROUP
-        asn = self.mapped_as(address)
-        if asn:
-            return _AS_CLASS + asn.to_bytes(4, "little")
         linked = linked_ipv4(address)
+        if self._asmap is not None and network in (Network.IPV4, Network.IPV6):
+            asn = self._lookup(address, linked)
+            if asn:
+                return _AS_CLASS + asn.to_bytes(4, "little")
         if linked is not None:
             return _CLASSES[Network.IPV4] + linked[:2]
         if network in (Network.ONION, Network.I2P):
@@ -73,6 +72,10 @@ class NetGroupManager:
         if network is Network.CJDNS:
             return _CLASSES[network] + _prefix(addr, 12)  # the first 8 bits are the same for all
         return _CLASSES[network] + _prefix(addr, 36 if addr.startswith(_HE_NET) else 32)
+
+    def _lookup(self, address: NetworkAddress, linked: bytes | None) -> int:
+        assert self._asmap is not None
+        return self._asmap.lookup(address.addr if linked is None else IPV4_IN_IPV6 + linked)
 
 
 def linked_ipv4(address: NetworkAddress) -> bytes | None:

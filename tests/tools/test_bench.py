@@ -14,6 +14,7 @@ FIRST_LINES = {
     "lag": "Lag of the event loop",
     "framing": "Small messages",
     "block": "A block through a peer's reader",
+    "addrman": "The address manager",
 }
 
 
