@@ -239,8 +239,9 @@ def _imply(values: dict[str, Any], origins: dict[str, str]) -> None:
             values[name] = value
             origins[name] = f"implied by {cause}"
 
-    if values.get("bind"):
-        imply("listen", True, "bind")
+    for name in ("bind", "whitebind"):
+        if values.get(name):
+            imply("listen", True, name)
     if "connect" in values:
         imply("dnsseed", False, "connect")
         imply("listen", False, "connect")
@@ -276,8 +277,9 @@ def _check(values: dict[str, Any], origins: dict[str, str]) -> None:
             raise _fail(origins[name], f"'{name}' is for chain signet, and this is {chain}")
     if values.get("forcednsseed") and values.get("dnsseed") is False:
         raise _fail(origins["forcednsseed"], "Cannot set -forcednsseed to true when setting -dnsseed to false.")
-    if values.get("bind") and values.get("listen") is False:
-        raise _fail(origins["bind"], "Cannot set -bind or -whitebind together with -listen=0")
+    for name in ("bind", "whitebind"):
+        if values.get(name) and values.get("listen") is False:
+            raise _fail(origins[name], "Cannot set -bind or -whitebind together with -listen=0")
 
 
 def render_config(config: Config) -> str:
@@ -328,7 +330,7 @@ def render_help() -> str:
         notes = ["repeatable"] if option.repeat else []
         if option.default not in (None, ()):
             notes.append(f"default {_plain_word(option.default)}")
-        lines.append(f"  {usage:<26} {option.help}" + (f" ({', '.join(notes)})" if notes else ""))
+        lines.append(f"  {usage:<31} {option.help}" + (f" ({', '.join(notes)})" if notes else ""))
     return "\n".join(lines[1:]) + "\n"
 
 

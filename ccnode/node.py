@@ -33,11 +33,17 @@ from ccnode.network.seeding import DnsSeeding
 from ccnode.network.timers import Timeline, Timers
 from ccnode.options import Config
 from ccnode.peers.addressbook import AddressIntake
+from ccnode.peers.bans import BanList
 from ccnode.peers.handshake import Handshake
+from ccnode.peers.inbound import Entrance, InboundLimits, InboundPolicy
 from ccnode.peers.keepalive import Keepalive
 from ccnode.peers.misbehaviour import Discouragement, Misbehaviour
+from ccnode.peers.netgroup import NetGroupManager
+from ccnode.peers.permissions import Whitelist, implicit, parse_whitebind, parse_whitelist
+from ccnode.peers.subnet import Subnet
 from ccnode.rng import system_rng
 from ccnode.storage.addresses import AddressTable
+from ccnode.storage.bans import BanTable
 from ccnode.storage.database import Database
 from ccnode.storage.datadir import DataDir
 from ccnode.storage.header_file import HeaderFile, HeaderFileKind, salvage
@@ -88,7 +94,8 @@ class Node:
         self._open_stores()
         self.timers = Timers(clock)
         discouragement = Discouragement()
-        misbehaviour = Misbehaviour(discouragement)
+        misbehaviour = Misbehaviour(discouragement, self.bans if config.misbehavior == "classic" else None)
+        whitelist = build_whitelist(config)
         services = config.services or 0
         self.sync = Synchronizer(self.chain, misbehaviour, clock, rng, announces=bool(services & ServiceFlags.NETWORK))
         handshake = Handshake(
@@ -110,11 +117,24 @@ class Node:
                 sync=self.sync,
                 addresses=AddressIntake(self.addresses, clock),
                 book=self.addresses,
+                inbound=InboundPolicy(
+                    InboundLimits(
+                        total=max(0, config.maxconnections - full_relay - OTHER_OUTBOUND),
+                        per_address=config.maxinboundperip,
+                        per_netgroup=config.maxinboundpernetgroup,
+                    ),
+                    bans=self.bans,
+                    discouragement=discouragement,
+                    whitelist=whitelist,
+                    netgroup=NetGroupManager().group,
+                    is_desirable=handshake.is_desirable,
+                    rng=rng,
+                ),
+                whitelist=whitelist,
             ),
             clock=clock,
             timers=self.timers,
             fatal=self._fault,
-            max_inbound=max(0, config.maxconnections - full_relay - OTHER_OUTBOUND),
             max_send_buffer=config.maxsendbuffer * 1000,
             max_receive_buffer=config.maxreceivebuffer * 1000,
             log_addresses=config.logips,
@@ -135,6 +155,8 @@ class Node:
         self.admin = AdminServer(self.datadir.socket, Dispatcher(REGISTRY, self._admin_context(), self._fault).answer)
         manager.set_network_active(config.networkactive)
         self.chain.subscribe(self._tip_changed)
+        discouragement.on_add(lambda address: manager.drop(Subnet.single(address), "discouraged", spare_chosen=True))
+        self.bans.on_ban(lambda ban: manager.drop(ban.subnet, "banned", spare_chosen=not ban.manual))
 
     def start(self) -> None:
         """Answer commands, accept and make connections. StartupError if an address cannot be had."""
@@ -142,7 +164,7 @@ class Node:
         self.lag = HubLag()
         self._closing.callback(self.lag.stop)
         self._closing.callback(self.network.close)
-        self.network.listen(*listening_addresses(config, self.params.default_port))
+        self.network.listen(entrances(config, self.params.default_port))
         self._closing.callback(self.admin.close)
         self.admin.start()
         self._sweep()
@@ -183,6 +205,8 @@ class Node:
             gc.enable()
         self.addresses = AddressTable(self.database, self.clock, system_rng())
         self.addresses.load()
+        bans = BanTable(self.database)
+        self.bans = BanList(bans, self.clock, default_seconds=self.config.bantime, bans=bans.load())
         self._closing.callback(self._last_writes)
 
     def _last_writes(self) -> None:
@@ -203,8 +227,9 @@ class Node:
         self.timers.arm(Timeline.STEADY, due, "sync headers", lambda: self.database.post(self._sync_headers))
 
     def _sweep(self) -> None:
-        """Write behind what was learned about addresses, now and then."""
+        """Write behind what was learned about addresses, and forget bans that have ended, now and then."""
         self.addresses.flush()
+        self.bans.sweep()
         self.timers.arm(Timeline.SCHEDULER, self.clock.scheduler() + FLUSH_SECONDS, "flush", self._sweep)
 
     def _fault(self, error: BaseException) -> None:
@@ -247,6 +272,7 @@ class Node:
             sync=self.sync,
             net=self.network,
             addresses=self.addresses,
+            bans=self.bans,
             header_file=self.datadir.headers,
             debug_log=self.datadir.debug_log,
             stop=self.stop,
@@ -291,20 +317,41 @@ def user_agent(comments: tuple[str, ...]) -> str:
     return text
 
 
-def listening_addresses(config: Config, default_port: int) -> tuple[list[NetworkAddress], set[NetworkAddress]]:
-    """Where to listen, and which of it may fail: without ``bind`` all of IPv4, and of IPv6 if the machine has it."""
+def entrances(config: Config, default_port: int) -> list[Entrance]:
+    """Where to listen. Without ``bind`` and ``whitebind`` all of IPv4, and of IPv6 if the machine has it."""
     if not config.listen:
-        return [], set()
+        return []
     port = default_port if config.port is None else config.port
-    if config.bind:
-        return [parse_bind(text, port) for text in config.bind], set()
-    everywhere_v6 = NetworkAddress.parse("::", port)
-    return [NetworkAddress.parse("0.0.0.0", port), everywhere_v6], {everywhere_v6}
+    if config.bind or config.whitebind:
+        return [*(parse_bind(text, port) for text in config.bind), *map(entrance_with_permissions, config.whitebind)]
+    return [
+        Entrance(address=NetworkAddress.parse("0.0.0.0", port)),
+        Entrance(address=NetworkAddress.parse("::", port), optional=True),
+    ]
 
 
-def parse_bind(text: str, port: int) -> NetworkAddress:
-    """An address of ``bind``, ``ADDR[:PORT]`` with an optional ``=onion``; StartupError if it is none."""
+def parse_bind(text: str, port: int) -> Entrance:
+    """One ``bind``, ``ADDR[:PORT]`` with an optional ``=onion``; StartupError if it is none."""
     try:
-        return NetworkAddress.parse(text.removesuffix("=onion"), port)
+        address = NetworkAddress.parse(text.removesuffix("=onion"), port)
     except ValueError as error:
         raise StartupError(f"bind: {error}", ExitStatus.CONFIG) from error
+    return Entrance(address=address, onion=text.endswith("=onion"))
+
+
+def entrance_with_permissions(text: str) -> Entrance:
+    """One ``whitebind``; StartupError if it is none."""
+    try:
+        entry = parse_whitebind(text)
+    except ValueError as error:
+        raise StartupError(str(error), ExitStatus.CONFIG) from error
+    return Entrance(address=entry.address, permissions=entry.permissions)
+
+
+def build_whitelist(config: Config) -> Whitelist:
+    """The ``whitelist`` of the configuration; StartupError if an entry is none."""
+    without_words = implicit(relay=config.whitelistrelay, force_relay=config.whitelistforcerelay)
+    try:
+        return Whitelist(map(parse_whitelist, config.whitelist), without_words)
+    except ValueError as error:
+        raise StartupError(str(error), ExitStatus.CONFIG) from error

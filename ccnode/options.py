@@ -162,6 +162,7 @@ NETWORK = Kind(
     f"one of {', '.join(NETWORKS)}",
     complaint="Unknown network specified in -onlynet: '{}'",
 )
+MISBEHAVIOR = Kind(partial(_match, pattern="core|classic"), "core or classic")
 COMMENT = Kind(
     partial(_match, pattern=r"[A-Za-z0-9 .,;\-_?@]+"),
     "letters, digits and ' .,;-_?@'",
@@ -211,6 +212,9 @@ class Config:
     seednode: tuple[str, ...] = _list(HOST, "Connections", "ask this node for addresses, then disconnect")
     listen: bool = _option(True, BOOLEAN, "Connections", "accept connections; off by default with connect")
     bind: tuple[str, ...] = _list(HOST, "Connections", "listen here only, ADDR[:PORT]; ADDR:PORT=onion for Tor's side")
+    whitebind: tuple[str, ...] = _list(
+        HOST, "Connections", "listen here as well, [PERMISSIONS@]ADDR:PORT, and give who connects there permissions"
+    )
     port: int | None = _option(None, PORT, "Connections", "port to listen on; 0 lets the system choose")
     maxconnections: int = _option(125, COUNT, "Connections", "most automatic connections, both directions together")
     networkactive: bool = _option(True, BOOLEAN, "Connections", "start with the network on")
@@ -221,6 +225,22 @@ class Config:
     maxsendbuffer: int = _option(1000, POSITIVE, "Connections", "most bytes waiting for a peer, in thousands")
     services: int | None = _option(None, SERVICES, "Connections", "service bits to announce (for tests)")
     uacomment: tuple[str, ...] = _list(COMMENT, "Connections", "comment in the user agent")
+
+    whitelist: tuple[str, ...] = _list(
+        HOST, "Protection", "give peers of an address or range permissions, [PERMISSIONS@]ADDR[/BITS]"
+    )
+    whitelistrelay: bool = _option(True, BOOLEAN, "Protection", "a whitelist without permissions gives relay")
+    whitelistforcerelay: bool = _option(
+        False, BOOLEAN, "Protection", "a whitelist without permissions gives forcerelay as well"
+    )
+    bantime: int = _option(86400, POSITIVE, "Protection", "seconds a ban lasts when nobody says how long")
+    misbehavior: str = _option(
+        "core", MISBEHAVIOR, "Protection", "core: drop and discourage at once; classic: points, a ban at 100"
+    )
+    maxinboundperip: int = _option(0, COUNT, "Protection", "most inbound connections from one address, 0 for any")
+    maxinboundpernetgroup: int = _option(
+        0, COUNT, "Protection", "most inbound connections from one net group (/16, /32 or AS), 0 for any"
+    )
 
     dns: bool = _option(True, BOOLEAN, "Discovery", "look up names in connect, addnode and seednode")
     dnsseed: bool = _option(

@@ -24,7 +24,7 @@ from ccnode import __version__
 from ccnode.chain.index import TipChanged
 from ccnode.config import COMMAND_LINE
 from ccnode.network.hub import spawn
-from ccnode.node import Node, listening_addresses
+from ccnode.node import Node, entrances
 from ccnode.options import Config
 from ccnode.peers.peer import Peer
 from ccnode.sync.progress import Phase, SyncProgress
@@ -53,7 +53,7 @@ HINT = "more: ccnode shell"
 
 def banner(node: Node) -> str:
     """Who we are and where things are, before anything slow."""
-    wanted, _optional = listening_addresses(node.config, node.params.default_port)
+    wanted = [entrance.address for entrance in entrances(node.config, node.params.default_port)]
     off = f"no (listen is off: {node.config.origins.get('listen', 'default')})"
     return (
         f"ccnode {__version__} on {node.params.name}\n"

@@ -16,6 +16,7 @@ from ccnode.chain.headers import HeaderChain
 from ccnode.chain.index import TipChanged
 from ccnode.clock import SystemClock
 from ccnode.options import Config
+from ccnode.peers.bans import BanList
 from ccnode.peers.peer import Peer
 from ccnode.storage.addresses import AddressInfo
 from ccnode.sync.synchronizer import Synchronizer
@@ -123,6 +124,7 @@ class AdminContext:
     sync: Synchronizer
     net: Connections
     addresses: Addresses
+    bans: BanList
     header_file: Path
     debug_log: Path
     stop: Callable[[], None]

@@ -24,9 +24,12 @@ from ccnode.network.hub import breathe, spawn
 from ccnode.network.timers import Timeline, Timers
 from ccnode.peers.addressbook import AddressBook, AddressIntake
 from ccnode.peers.handshake import Handshake
+from ccnode.peers.inbound import Entrance, InboundPolicy
 from ccnode.peers.keepalive import Keepalive
-from ccnode.peers.misbehaviour import Misbehaviour, out_of_turn
+from ccnode.peers.misbehaviour import Misbehaviour, out_of_turn, spared
 from ccnode.peers.peer import ConnectionType, Peer
+from ccnode.peers.permissions import Direction, Whitelist
+from ccnode.peers.subnet import Subnet
 from ccnode.peers.unoffered import HANDLERS as UNOFFERED_HANDLERS
 from ccnode.peers.unoffered import REFUSED, oversize, refuse
 from ccnode.sync.synchronizer import Synchronizer
@@ -43,6 +46,9 @@ log = logging.getLogger("ccnode.net")
 OTHER = "*other*"
 """Under this name the bytes of unknown commands are counted, so that a peer cannot grow the table."""
 
+MAX_CLOSING = 100
+"""Connections that are on their way out, at which no new one is accepted: each still has its file descriptor."""
+
 CLOSE_SECONDS = 3.0
 """How long all connections together may take to close when the node stops."""
 
@@ -57,6 +63,8 @@ class NetworkRooms:
     sync: Synchronizer
     addresses: AddressIntake
     book: AddressBook
+    inbound: InboundPolicy
+    whitelist: Whitelist
 
 
 class ConnectionManager:
@@ -71,7 +79,6 @@ class ConnectionManager:
         clock: Clock,
         timers: Timers,
         fatal: Callable[[BaseException], None],
-        max_inbound: int,
         log_addresses: bool = False,
         max_send_buffer: int = DEFAULT_MAX_SEND_BUFFER,
         max_receive_buffer: int = DEFAULT_MAX_RECEIVE_BUFFER,
@@ -85,7 +92,6 @@ class ConnectionManager:
         self._clock = clock
         self._timers = timers
         self._fatal = fatal
-        self._max_inbound = max_inbound
         self._log_addresses = log_addresses
         self._max_send_buffer = max_send_buffer
         self._max_receive_buffer = max_receive_buffer
@@ -128,17 +134,29 @@ class ConnectionManager:
         )
         self._next_id += 1
         peer.name = name or peer.name
+        if connection_type is ConnectionType.MANUAL:
+            peer.permissions = self._rooms.whitelist.permissions(address, Direction.MANUAL)
         self.peers[peer.id] = peer
         self._tasks[peer.id] = spawn(f"peer-{peer.id}", self._run_peer, peer)
         return peer
 
-    def accept(self, sock: socket.socket, remote: NetworkAddress, local: NetworkAddress) -> None:
-        """Take an inbound connection, or close it at once when there is no room."""
-        if not self.network_active or self.count(inbound=True) >= self._max_inbound:
-            log.debug("inbound connection dropped: no room")
+    def accept(self, sock: socket.socket, remote: NetworkAddress, local: NetworkAddress, entrance: Entrance) -> None:
+        """Take an inbound connection that came in through ``entrance``, or close it at once if it is not wanted."""
+        if not self.network_active or sum(peer.closing for peer in self.peers.values()) >= MAX_CLOSING:
             sock.close()
             return
-        self.add(sock, remote, ConnectionType.INBOUND).bind = local
+        admission = self._rooms.inbound.admit(remote, entrance, self.peers.values())
+        if admission.refusal is not None:
+            log.debug("inbound connection%s dropped (%s)", self._from(remote), admission.refusal)
+            sock.close()
+            return
+        if admission.victim is not None:
+            self.peers[admission.victim].disconnect("evicted for another inbound peer")
+        peer = self.add(sock, remote, ConnectionType.INBOUND)
+        peer.bind = local
+        peer.permissions = admission.permissions
+        peer.prefer_evict = admission.prefer_evict
+        peer.inbound_onion = entrance.onion
 
     def wait_gone(self, peer: Peer) -> None:
         """Wait until the connection has ended."""
@@ -264,6 +282,9 @@ class ConnectionManager:
         """The address, for a log line, if it may stand there: a person wrote it, or asked for it."""
         return f" to {peer.name}" if self._log_addresses or peer.connection_type is ConnectionType.MANUAL else ""
 
+    def _from(self, address: NetworkAddress) -> str:
+        return f" from {address}" if self._log_addresses else ""
+
     def _version_known(self, peer: Peer) -> None:
         """The handshake told us: ``peer`` said who it is, and was sent a getaddr if we want addresses."""
         self._rooms.addresses.expect_from(peer)
@@ -363,6 +384,12 @@ class ConnectionManager:
                 peer.disconnect("by command")
                 return True
         return False
+
+    def drop(self, subnet: Subnet, reason: str, *, spare_chosen: bool) -> None:
+        """Disconnect everyone in ``subnet``, but perhaps not those that a person chose."""
+        for peer in self.peers.values():
+            if peer.address in subnet and not (spare_chosen and spared(peer)):
+                peer.disconnect(reason)
 
     def ping_all(self) -> None:
         """Ping every peer now, whatever its timer says."""

@@ -1,6 +1,7 @@
 """The network room's front door: starts and stops its parts together, and answers the admin side's questions."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from ccnode.errors import StartupError
 from ccnode.network.connection import Connection
@@ -10,6 +11,7 @@ from ccnode.network.listener import Listener, bind
 from ccnode.network.manager import ConnectionManager
 from ccnode.network.seeding import DnsSeeding
 from ccnode.network.timers import Timers
+from ccnode.peers.inbound import Entrance
 from ccnode.wire.address import NetworkAddress
 
 
@@ -25,17 +27,17 @@ class Network:
         self._listeners: list[Listener] = []
         self._timer_loop: Supervisor | None = None
 
-    def listen(self, addresses: Sequence[NetworkAddress], optional: Collection[NetworkAddress] = ()) -> None:
-        """Bind every address and begin to accept; StartupError if one that is not ``optional`` cannot be had."""
-        for address in addresses:
+    def listen(self, entrances: Sequence[Entrance]) -> None:
+        """Bind every entrance and begin to accept; StartupError if one that is not optional cannot be had."""
+        for entrance in entrances:
             try:
-                sock = bind(address)
+                sock = bind(entrance.address)
             except StartupError:
-                if address not in optional:
+                if not entrance.optional:
                     self.close_listeners()
                     raise
                 continue
-            self._listeners.append(Listener(sock, self.manager.accept))
+            self._listeners.append(Listener(sock, partial(self.manager.accept, entrance=entrance)))
 
     def start(self, *, connect: Sequence[str], addnode: Sequence[str], seednode: Sequence[str]) -> None:
         """Begin to dial and to run timers. Every argument is a list of targets as a person wrote them."""

@@ -117,6 +117,10 @@ class Handshake:
         log.debug("peer=%d %s before the handshake was complete, ignored", peer.id, message.command)
         return True
 
+    def is_desirable(self, peer: Peer) -> bool:
+        """Whether ``peer`` offers all the services that we want of one."""
+        return not desirable_services(peer.services, self._limited_peers_suffice()) & ~ServiceFlags(peer.services)
+
     def gone(self, peer: Peer) -> None:
         """The connection ended."""
         self._open_nonces.discard(peer.local_nonce)

@@ -58,6 +58,7 @@ class Peer(ABC):
         "id",
         "inbound_onion",
         "last_block",
+        "last_header",
         "last_recv",
         "last_send",
         "last_transaction",
@@ -137,6 +138,7 @@ class Peer(ABC):
         self.last_send = 0.0
         self.last_recv = 0.0
         self.last_block = 0.0
+        self.last_header = 0.0
         self.last_transaction = 0.0
         self.bytes_sent = 0
         self.bytes_received = 0

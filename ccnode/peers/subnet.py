@@ -47,11 +47,16 @@ class Subnet:
         prefix = _parse_width(width, address)
         return cls(address.network, masked(address.addr, prefix), prefix)
 
+    @property
+    def address(self) -> NetworkAddress:
+        """The lowest address in the range, without a port."""
+        return NetworkAddress(self.network, self.base, 0)
+
     def __contains__(self, address: NetworkAddress) -> bool:
         return address.network is self.network and masked(address.addr, self.prefix) == self.base
 
     def __str__(self) -> str:
-        host = NetworkAddress(self.network, self.base, 0).host
+        host = self.address.host
         return f"{host}/{self.prefix}" if self.network in _WITH_PREFIX else host
 
 

@@ -1,7 +1,7 @@
 """A small node for tests of commands: a real regtest chain and synchronisation, and a stand-in for the connections."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ccnode.admin.commands import REGISTRY
@@ -13,8 +13,10 @@ from ccnode.chain.params import ChainParams
 from ccnode.chain.pow import meets_target
 from ccnode.clock import SystemClock
 from ccnode.options import Config
+from ccnode.peers.bans import Ban, BanList
 from ccnode.peers.misbehaviour import Discouragement, Misbehaviour
 from ccnode.peers.peer import ConnectionType, HandshakeStage, Peer
+from ccnode.peers.subnet import Subnet
 from ccnode.storage.addresses import AddressInfo
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import NetworkAddress
@@ -109,6 +111,16 @@ class FakeAddresses(list[tuple[NetworkAddress, AddressInfo]]):
         return {"ipv4": {"new": 2, "tried": 1, "total": 3}, "onion": {"new": 4, "tried": 0, "total": 4}}
 
 
+class NoStore:
+    """Forgets bans."""
+
+    def put(self, ban: Ban) -> None:
+        pass
+
+    def remove(self, subnets: Iterable[Subnet]) -> None:
+        pass
+
+
 class TestNode:
     """The node under test, and shortcuts to it."""
 
@@ -122,6 +134,7 @@ class TestNode:
         self.chain.load()
         self.net = FakeConnections()
         self.addresses = FakeAddresses()
+        self.bans = BanList(NoStore(), self.clock)
         self.done: list[str] = []
         self.sync = Synchronizer(
             self.chain, Misbehaviour(Discouragement()), self.clock, random.Random(7), announces=False
@@ -134,6 +147,7 @@ class TestNode:
             sync=self.sync,
             net=self.net,
             addresses=self.addresses,
+            bans=self.bans,
             header_file=directory / "headers.dat",
             debug_log=directory / "debug.log",
             stop=lambda: self.done.append("stop"),

@@ -262,6 +262,7 @@ def test_getpeerinfo(node: TestNode) -> None:
         "addr_processed": 0,
         "addr_rate_limited": 0,
         "permissions": [],
+        "misbehavior": {"score": 0, "violations": {}},
         "minfeefilter": 0.0,
         "bytessent_per_msg": {"ping": 32, "version": 127},
         "bytesrecv_per_msg": {"*other*": 24},

@@ -1,7 +1,7 @@
 """All connections: a message's trip to its handler, which must not wait, and back; passes; comings and goings."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import gevent
 import pytest
@@ -11,13 +11,18 @@ from ccnode.chain.networks import REGTEST
 from ccnode.errors import StorageError
 from ccnode.network.connection import Connection
 from ccnode.network.hub import spawn
-from ccnode.network.manager import ConnectionManager, NetworkRooms
+from ccnode.network.manager import MAX_CLOSING, ConnectionManager, NetworkRooms
 from ccnode.network.timers import Timers
 from ccnode.peers.addressbook import AddressIntake
+from ccnode.peers.bans import Ban, BanList
 from ccnode.peers.handshake import Handshake
+from ccnode.peers.inbound import Entrance, InboundLimits, InboundPolicy
 from ccnode.peers.keepalive import TIMEOUT_INTERVAL, Keepalive
 from ccnode.peers.misbehaviour import Discouragement, Misbehaviour
+from ccnode.peers.netgroup import NetGroupManager
 from ccnode.peers.peer import ConnectionType, Peer
+from ccnode.peers.permissions import Whitelist, names, parse_whitelist
+from ccnode.peers.subnet import Subnet
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import NetworkAddress
 from ccnode.wire.addresses import Addr, AddrV2, GetAddr, TimedAddress
@@ -54,16 +59,28 @@ class Book:
         self.known_good.append(address)
 
 
+class NoStore:
+    """Forgets bans."""
+
+    def put(self, ban: Ban) -> None:
+        pass
+
+    def remove(self, subnets: Iterable[Subnet]) -> None:
+        pass
+
+
 class Office:
     """A connection manager with real rooms; everything delivered is watched by the switch guard."""
 
-    def __init__(self, *, max_inbound: int = 50, now: float | None = None) -> None:
+    def __init__(self, *, max_inbound: int = 50, now: float | None = None, whitelisted: Sequence[str] = ()) -> None:
         self.line = HeaderLine().grow(50)
         self.clock = ManualClock(self.line.time + 600 if now is None else now)
         self.store = MemoryHeaderStore()
         self.chain = HeaderChain(REGTEST, self.store, self.clock)
         self.chain.load()
         self.discouragement = Discouragement()
+        self.bans = BanList(NoStore(), self.clock)
+        whitelist = Whitelist(map(parse_whitelist, whitelisted))
         misbehaviour = Misbehaviour(self.discouragement)
         rng = seeded_rng()
         self.sync = Synchronizer(self.chain, misbehaviour, self.clock, rng, announces=True)
@@ -89,11 +106,20 @@ class Office:
                 sync=self.sync,
                 addresses=AddressIntake(self.book, self.clock),  # type: ignore[arg-type]
                 book=self.book,  # type: ignore[arg-type]
+                inbound=InboundPolicy(
+                    InboundLimits(total=max_inbound),
+                    bans=self.bans,
+                    discouragement=self.discouragement,
+                    whitelist=whitelist,
+                    netgroup=NetGroupManager().group,
+                    is_desirable=handshake.is_desirable,
+                    rng=rng,
+                ),
+                whitelist=whitelist,
             ),
             clock=self.clock,
             timers=self.timers,
             fatal=self.faults.append,
-            max_inbound=max_inbound,
         )
         self.manager.on_gone(self.gone.append)
         self._guard()
@@ -111,7 +137,7 @@ class Office:
         near, far = pair()
         if kind is INBOUND:
             before = set(self.manager.peers)
-            self.manager.accept(near, address, LOCAL)
+            self.manager.accept(near, address, LOCAL, Entrance(address=LOCAL))
             new = set(self.manager.peers) - before
             return self.manager.peers[new.pop()], FarEnd(far)
         return self.manager.add(near, address, kind), FarEnd(far)
@@ -384,7 +410,7 @@ def test_inbound_connections_are_limited() -> None:
     for _ in range(2):
         office.connect()
     near, far = pair()
-    office.manager.accept(near, ADDRESS, LOCAL)
+    office.manager.accept(near, ADDRESS, LOCAL, Entrance(address=LOCAL))
     assert FarEnd(far).until_closed() == []
     assert office.manager.count(inbound=True) == 2
     office.close()
@@ -395,7 +421,7 @@ def test_networking_can_be_switched_off_and_on(office: Office) -> None:
     office.manager.set_network_active(False)
     eventually(lambda: office.gone)
     near, far = pair()
-    office.manager.accept(near, ADDRESS, LOCAL)
+    office.manager.accept(near, ADDRESS, LOCAL, Entrance(address=LOCAL))
     assert FarEnd(far).until_closed() == []
     office.manager.set_network_active(True)
     peer, _ = office.handshake()
@@ -424,3 +450,70 @@ def test_closing_ends_everything(greenlet_count) -> None:
     for far in far_ends:
         far.close()
     assert greenlet_count() == before
+
+
+# -- who may be here ---------------------------------------------------------------------------------------------------
+
+
+def test_a_full_node_lets_a_newcomer_in_at_anothers_cost() -> None:
+    office = Office(max_inbound=40)
+    far_ends = []
+    for i in range(40):
+        office.clock.advance(1)
+        far_ends.append(office.connect(address=NetworkAddress.parse(f"{20 + i}.1.1.1:1"))[1])
+    newcomer, _far = office.connect()
+    evicted = [peer for peer in office.manager.peers.values() if peer.closing]
+    assert [peer.disconnect_reason for peer in evicted] == ["evicted for another inbound peer"]
+    eventually(lambda: office.gone == evicted)
+    assert office.manager.count(inbound=True) == 40
+    assert not newcomer.closing
+    office.close()
+
+
+def test_a_banned_address_is_turned_away_and_a_ban_ends_its_connections() -> None:
+    office = Office(whitelisted=["noban@8.8.8.0/24"])
+    inbound, _ = office.connect()
+    manual, _ = office.connect(ConnectionType.MANUAL)
+    elsewhere, _ = office.connect(address=NetworkAddress.parse("9.9.9.9:1"))
+    assert "noban" in names(inbound.permissions)
+    office.manager.drop(Subnet.parse("8.8.0.0/16"), "banned", spare_chosen=True)
+    assert not inbound.closing
+    office.manager.drop(Subnet.parse("8.8.0.0/16"), "banned", spare_chosen=False)
+    assert (inbound.disconnect_reason, manual.disconnect_reason) == ("banned", "banned")
+    assert not elsewhere.closing
+    office.bans.ban(Subnet.parse("9.0.0.0/8"))
+    near, far = pair()
+    office.manager.accept(near, NetworkAddress.parse("9.9.9.8:1"), LOCAL, Entrance(address=LOCAL))
+    assert FarEnd(far).until_closed() == []
+    office.close()
+
+
+def test_permissions_of_manual_peers_need_the_word_out() -> None:
+    office = Office(whitelisted=["relay@8.8.8.8", "addr,out@8.8.8.8"])
+    assert names(office.connect(ConnectionType.MANUAL)[0].permissions) == ["addr"]
+    assert names(office.connect(INBOUND)[0].permissions) == ["relay"]
+    assert names(office.connect(OUTBOUND)[0].permissions) == []
+    office.close()
+
+
+def test_closing_connections_are_bounded(office: Office) -> None:
+    for _ in range(MAX_CLOSING):
+        office.connect(OUTBOUND)[0].disconnect("enough")
+    near, far = pair()
+    office.manager.accept(near, ADDRESS, LOCAL, Entrance(address=LOCAL))
+    assert FarEnd(far).until_closed() == []
+    eventually(lambda: len(office.gone) == MAX_CLOSING)
+    office.connect()
+
+
+def test_what_comes_out_of_turn_is_counted(office: Office) -> None:
+    peer, far = office.connect()
+    far.send(Ping(1))
+    far.send(version(office.clock))
+    far.send(Ping(1), version(office.clock))
+    far.send(Verack(), version(office.clock), Ping(7))
+    while far.expect(Pong).nonce != 7:
+        pass
+    assert peer.violations == {"before-version": 1, "before-verack": 1, "duplicate-version": 2}
+    assert peer.misbehaviour_score == 4
+    assert not peer.closing

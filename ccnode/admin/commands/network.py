@@ -12,6 +12,7 @@ from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import Arg, ArgType, WrongUsage, command
 from ccnode.errors import RpcError
 from ccnode.peers.peer import Peer
+from ccnode.peers.permissions import names
 from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.protocol import PROTOCOL_VERSION, service_names
 
@@ -81,7 +82,11 @@ def ping(context: AdminContext) -> None:
   "addr_relay_enabled": true|false,
   "addr_processed": n,
   "addr_rate_limited": n,
-  "permissions": [],
+  "permissions": ["str", ...],       bloomfilter, noban, forcerelay, relay, mempool, download, addr
+  "misbehavior": {
+    "score": n,                      points of the classic model
+    "violations": {"str": n, ...}    how often which
+  },
   "minfeefilter": n,
   "bytessent_per_msg": {"msg": n, ...},
   "bytesrecv_per_msg": {"msg": n, ...},
@@ -105,7 +110,7 @@ def _peer_info(context: AdminContext, peer: Peer, now: float) -> dict[str, objec
         "id": peer.id,
         "addr": peer.name,
         **{name: str(address) for name, address in addresses.items() if address is not None},
-        "network": peer.address.reported_network().value,
+        "network": peer.network.value,
         "services": f"{peer.services:016x}",
         "servicesnames": service_names(peer.services),
         "relaytxes": peer.relay,
@@ -132,7 +137,8 @@ def _peer_info(context: AdminContext, peer: Peer, now: float) -> dict[str, objec
         "addr_relay_enabled": False,
         "addr_processed": 0,
         "addr_rate_limited": 0,
-        "permissions": [],
+        "permissions": names(peer.permissions),
+        "misbehavior": {"score": peer.misbehaviour_score, "violations": dict(sorted(peer.violations.items()))},
         "minfeefilter": NO_COINS,
         "bytessent_per_msg": dict(sorted(peer.sent_per_message.items())),
         "bytesrecv_per_msg": dict(sorted(peer.received_per_message.items())),

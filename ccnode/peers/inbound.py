@@ -1,0 +1,144 @@
+"""Who may connect to us (Core: ``CConnman::CreateNodeFromAcceptedSocket``).
+
+The questions in their order:
+
+1. is the address banned? Then no, unless it has the noban permission;
+2. is it discouraged, and are we about to be full? Then no, with the same exception. While there is room it comes in,
+   marked as the first to go;
+3. are there as many connections from its address, or its netgroup, as we want at most? (Limits of our own, off by
+   default: Tor's users share this machine's address, and a household or a company may share one.) Then no, with the
+   same exception;
+4. are all slots taken? Then an older peer makes room (``eviction.py``), or if none can, no.
+
+Connections that come from Tor's daemon show its address, not the peer's: of what is known by address, only a ban
+counts for them.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from math import inf
+
+from ccnode.peers.bans import BanList
+from ccnode.peers.eviction import Candidate, select_to_evict
+from ccnode.peers.misbehaviour import Discouragement
+from ccnode.peers.peer import Peer
+from ccnode.peers.permissions import Direction, Permission, Whitelist
+from ccnode.rng import Rng
+from ccnode.wire.address import NetworkAddress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrance:
+    """An address that we listen on."""
+
+    address: NetworkAddress
+    permissions: Permission = Permission.NONE
+    """For everyone who connects to it (``whitebind``)."""
+    onion: bool = False
+    """Only Tor's daemon connects to it (``bind=ADDR:PORT=onion``)."""
+    optional: bool = False
+    """The node starts without it if need be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboundLimits:
+    """Most inbound connections at once; 0 of the latter two is no limit."""
+
+    total: int
+    per_address: int = 0
+    per_netgroup: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The answer to one connection."""
+
+    refusal: str | None
+    """Why it must go at once, None if it may stay."""
+    permissions: Permission = Permission.NONE
+    prefer_evict: bool = False
+    victim: int | None = None
+    """The id of the peer that makes room for it."""
+
+
+class InboundPolicy:
+    """Decides about inbound connections; what the node knows about addresses comes in as its parts."""
+
+    def __init__(
+        self,
+        limits: InboundLimits,
+        *,
+        bans: BanList,
+        discouragement: Discouragement,
+        whitelist: Whitelist,
+        netgroup: Callable[[NetworkAddress], bytes],
+        is_desirable: Callable[[Peer], bool],
+        rng: Rng,
+    ) -> None:
+        """:param is_desirable: whether a peer offers all services that we want of one."""
+        self._limits = limits
+        self._bans = bans
+        self._discouragement = discouragement
+        self._whitelist = whitelist
+        self._netgroup = netgroup
+        self._is_desirable = is_desirable
+        self._secret = rng.getrandbits(128).to_bytes(16, "little")
+
+    def admit(self, address: NetworkAddress, entrance: Entrance, peers: Iterable[Peer]) -> Admission:
+        """Decide about a connection from ``address`` that came in through ``entrance``, next to all ``peers``."""
+        inbound = [peer for peer in peers if peer.inbound and not peer.closing]
+        permissions = self._whitelist.resolve(entrance.permissions)
+        if not entrance.onion:
+            permissions |= self._whitelist.permissions(address, Direction.INBOUND)
+        discouraged = address in self._discouragement
+        if Permission.NO_BAN not in permissions:
+            if self._bans.is_banned(address):
+                return Admission("banned")
+            if discouraged and len(inbound) + 1 >= self._limits.total:
+                return Admission("discouraged")
+            crowd = None if entrance.onion else self._crowd(address, inbound)
+            if crowd is not None:
+                return Admission(crowd)
+        if len(inbound) < self._limits.total:
+            return Admission(None, permissions, discouraged)
+        victim = select_to_evict([self._candidate(peer) for peer in inbound])
+        if victim is None:
+            return Admission("all slots are taken, and nobody can make room")
+        return Admission(None, permissions, discouraged, victim)
+
+    def _crowd(self, address: NetworkAddress, inbound: list[Peer]) -> str | None:
+        """Which limit on connections from one place another one from ``address`` would break."""
+        shown = [peer.address for peer in inbound if not peer.inbound_onion]
+        limit = self._limits.per_address
+        if limit and sum(other.addr == address.addr for other in shown) >= limit:
+            return "maxinboundperip connections from its address"
+        limit = self._limits.per_netgroup
+        if limit:
+            group = self._netgroup(address)
+            if sum(self._netgroup(other) == group for other in shown) >= limit:
+                return "maxinboundpernetgroup connections from its netgroup"
+        return None
+
+    def _candidate(self, peer: Peer) -> Candidate:
+        return Candidate(
+            id=peer.id,
+            connected=int(peer.connected_at),
+            keyed_netgroup=self._keyed_netgroup(peer.address),
+            min_ping=inf if peer.min_ping is None else peer.min_ping,
+            # To us a new header is what a new block is to a node that has blocks: it cannot be had for nothing.
+            last_block=int(max(peer.last_block, peer.last_header)),
+            last_transaction=int(peer.last_transaction),
+            relevant_services=self._is_desirable(peer),
+            relays_transactions=bool(peer.version) and peer.relay,
+            prefer_evict=peer.prefer_evict,
+            is_local=peer.address.is_local(),
+            network=peer.network,
+            no_ban=Permission.NO_BAN in peer.permissions,
+            score=peer.misbehaviour_score,
+        )
+
+    def _keyed_netgroup(self, address: NetworkAddress) -> int:
+        """A number for the group that nobody without the secret can foresee."""
+        digest = blake2b(self._netgroup(address), digest_size=8, key=self._secret).digest()
+        return int.from_bytes(digest, "little")
