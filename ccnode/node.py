@@ -33,6 +33,7 @@ from ccnode.network.seeding import DnsSeeding
 from ccnode.network.timers import Timeline, Timers
 from ccnode.options import Config
 from ccnode.peers.addressbook import AddressIntake
+from ccnode.peers.asmap import MAX_ASMAP_BYTES, Asmap
 from ccnode.peers.bans import BanList
 from ccnode.peers.handshake import Handshake
 from ccnode.peers.inbound import Entrance, InboundLimits, InboundPolicy
@@ -42,7 +43,7 @@ from ccnode.peers.netgroup import NetGroupManager
 from ccnode.peers.permissions import Whitelist, implicit, parse_whitebind, parse_whitelist
 from ccnode.peers.subnet import Subnet
 from ccnode.rng import system_rng
-from ccnode.storage.addresses import AddressTable
+from ccnode.storage.addrman_store import AddrManStore
 from ccnode.storage.bans import BanTable
 from ccnode.storage.database import Database
 from ccnode.storage.datadir import DataDir
@@ -115,8 +116,8 @@ class Node:
                 keepalive=Keepalive(clock, rng, config.peertimeout),
                 misbehaviour=misbehaviour,
                 sync=self.sync,
-                addresses=AddressIntake(self.addresses, clock),
-                book=self.addresses,
+                addresses=AddressIntake(self.addrman, clock),
+                addrman=self.addrman,
                 inbound=InboundPolicy(
                     InboundLimits(
                         total=max(0, config.maxconnections - full_relay - OTHER_OUTBOUND),
@@ -126,7 +127,7 @@ class Node:
                     bans=self.bans,
                     discouragement=discouragement,
                     whitelist=whitelist,
-                    netgroup=NetGroupManager().group,
+                    netgroup=self.addrman.groups.group,
                     is_desirable=handshake.is_desirable,
                     rng=rng,
                 ),
@@ -143,7 +144,7 @@ class Node:
         self._closing.callback(resolver.close)
         dialer = Dialer(
             manager,
-            self.addresses,
+            self.addrman,
             discouragement,
             resolver,
             clock,
@@ -203,14 +204,19 @@ class Node:
             self.chain.load(self.database.call(load_invalid_headers))
         finally:
             gc.enable()
-        self.addresses = AddressTable(self.database, self.clock, system_rng())
-        self.addresses.load()
+        self.addrman_store = AddrManStore(self.database)
+        self.addrman = self.addrman_store.open(
+            NetGroupManager(load_asmap(self.config)),
+            self.clock,
+            system_rng(),
+            allow_unroutable=self.config.allowunroutable,
+        )
         bans = BanTable(self.database)
         self.bans = BanList(bans, self.clock, default_seconds=self.config.bantime, bans=bans.load())
         self._closing.callback(self._last_writes)
 
     def _last_writes(self) -> None:
-        self.addresses.flush()
+        self.addrman_store.flush()
         self.database.post(self._sync_headers)
 
     def _sync_headers(self, _db: object) -> None:
@@ -228,7 +234,7 @@ class Node:
 
     def _sweep(self) -> None:
         """Write behind what was learned about addresses, and forget bans that have ended, now and then."""
-        self.addresses.flush()
+        self.addrman_store.flush()
         self.bans.sweep()
         self.timers.arm(Timeline.SCHEDULER, self.clock.scheduler() + FLUSH_SECONDS, "flush", self._sweep)
 
@@ -257,7 +263,7 @@ class Node:
         return DnsSeeding(
             seeds,
             SeedResolver(params.default_port, [NetworkAddress.parse(server, 53) for server in config.dnsserver]),
-            self.addresses,
+            self.addrman,
             self.clock,
             system_rng(),
             outbound_count=dialer.automatic_count,
@@ -271,7 +277,7 @@ class Node:
             chain=self.chain,
             sync=self.sync,
             net=self.network,
-            addresses=self.addresses,
+            addrman=self.addrman,
             bans=self.bans,
             header_file=self.datadir.headers,
             debug_log=self.datadir.debug_log,
@@ -292,12 +298,27 @@ class Node:
             "memory": {"resident": resident, "peak": peak},
             "listening": [str(address) for address in self.network.listening],
             "send_queue_bytes": self.network.manager.send_queue_bytes,
+            "receive_budget_used": self.network.manager.receive_budget_used,
             "timers": len(self.timers),
             "peers": len(self.network.peers),
-            "addresses": len(self.addresses),
+            "addresses": len(self.addrman),
             "headers": len(index),
             "dials": self.network.dialer.attempts,
         }
+
+
+def load_asmap(config: Config) -> Asmap | None:
+    """The map of the configuration; StartupError if it cannot be used."""
+    if config.asmap is None:
+        return None
+    path = config.folder / config.asmap
+    try:
+        with path.open("rb") as file:
+            return Asmap(file.read(MAX_ASMAP_BYTES + 1))
+    except OSError as error:
+        raise StartupError(f"Could not find asmap file {path}: {error.strerror}", ExitStatus.CONFIG) from error
+    except ValueError as error:
+        raise StartupError(f"Could not parse asmap file {path}: {error}", ExitStatus.CONFIG) from error
 
 
 def count_greenlets() -> int:

@@ -4,12 +4,13 @@ The reader is a plain blocking loop: take the next frame out of the transport, d
 frame is left wait for more bytes. The writer drains a queue; but it gets to run only when the reader waits. So the
 first message that is sent after bytes came in goes out at once, if nothing is queued (Core's optimistic send): the
 request for the next headers leaves before the handler validates those at hand. The answers after it are joined by the
-writer. Between reader and writer stand two bounds:
+writer. Three bounds keep memory in check:
 
 - over ``max_send_buffer`` queued bytes nothing that comes in is handled until the writer is below it again, so a peer
   that asks without reading the answers gets no more of them (Core's ``fPauseSend``). Meanwhile up to
   ``max_receive_buffer`` bytes are still taken off the socket: two nodes that each have much to say would otherwise
   wait for each other. After that TCP carries the pressure back;
+- a large message is received only with room in the budget that all peers share (``budget.py``);
 - over `HARD_SEND_LIMIT` the connection is dropped: somebody else queues for a peer that takes nothing.
 
 `Connection.disconnect` only marks, and shuts the reading side so that a waiting reader wakes; the peer's own greenlet
@@ -28,11 +29,13 @@ from gevent.event import Event
 
 from ccnode.clock import Clock
 from ccnode.errors import FramingError
+from ccnode.network.budget import Claim, ReceiveBudget
 from ccnode.network.hub import DeadlineExceeded, breathe, deadline, spawn
 from ccnode.peers.peer import ConnectionType, Peer
 from ccnode.wire.address import NetworkAddress
 from ccnode.wire.framing import Frame, Transport
 from ccnode.wire.message import Message
+from ccnode.wire.protocol import MAX_PROTOCOL_MESSAGE_LENGTH
 
 log = logging.getLogger("ccnode.net")
 
@@ -64,6 +67,8 @@ class Connection(Peer):
     __slots__ = (
         "_ahead",
         "_ahead_bytes",
+        "_budget",
+        "_claim",
         "_clock",
         "_deliver",
         "_drained",
@@ -87,6 +92,7 @@ class Connection(Peer):
         connection_type: ConnectionType,
         *,
         transport: Transport,
+        budget: ReceiveBudget,
         clock: Clock,
         deliver: Callable[["Connection", Frame], None],
         on_dirty: Callable[[Peer], None],
@@ -96,6 +102,8 @@ class Connection(Peer):
         super().__init__(peer_id, address, connection_type, clock.now())
         self._sock = sock
         self._transport = transport
+        self._budget = budget
+        self._claim: Claim | None = None
         self._clock = clock
         self._deliver = deliver
         self._on_dirty = on_dirty
@@ -131,7 +139,12 @@ class Connection(Peer):
         self.disconnect_reason = reason
         self._wake.set()
         self._drained.set()
+        self._release_claim()
         self._shutdown(socket.SHUT_RD)
+
+    def accept_large_messages(self) -> None:
+        """From the next message on, any size that the protocol allows."""
+        self._transport.limit = MAX_PROTOCOL_MESSAGE_LENGTH
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -164,6 +177,8 @@ class Connection(Peer):
                 self._fill()
             else:
                 deliver(self, frame)
+                if self._claim is not None:
+                    self._release_claim()
                 if self._queued > self.max_send_buffer:
                     self.wait_drained()
             breathe()
@@ -173,7 +188,11 @@ class Connection(Peer):
         if self._ahead:
             data = self._ahead.popleft()
             self._ahead_bytes -= len(data)
+            self._budget.give(len(data))
             self._transport.receive_data(data)
+            return
+        size = self._transport.payload_size
+        if size and self._claim is None and not self._wait_for_room(size):
             return
         buffer = self._transport.payload_buffer()
         if buffer is None:
@@ -190,6 +209,17 @@ class Connection(Peer):
         self._note_received(count)
         self._may_send_at_once = True
 
+    def _wait_for_room(self, size: int) -> bool:
+        """Claim ``size`` bytes of the budget; False if the connection is closing meanwhile."""
+        self._claim = Claim(size, self.disconnect)
+        self._budget.wait_granted(self._claim)
+        return not self.closing
+
+    def _release_claim(self) -> None:
+        if self._claim is not None:
+            self._budget.release(self._claim)
+            self._claim = None
+
     def _note_received(self, count: int) -> None:
         self.bytes_received += count
         self.last_recv = self._clock.now()
@@ -204,12 +234,15 @@ class Connection(Peer):
 
     def _receive_ahead(self) -> bool:
         """Take what has come in off the socket, if there is room; False if nothing was taken. Never waits."""
-        if self._ahead_bytes >= self.max_receive_buffer:
+        if self._ahead_bytes >= self.max_receive_buffer or not self._budget.take_spare(RECEIVE_SIZE):
             return False
+        data = b""
         try:
             data = os.read(self._sock.fileno(), RECEIVE_SIZE)  # gevent's sockets are non-blocking underneath
         except BlockingIOError:
             return False
+        finally:
+            self._budget.give(RECEIVE_SIZE - len(data))
         if not data:
             return False  # the end; the reader meets it when it gets there
         self._ahead.append(data)
@@ -286,6 +319,8 @@ class Connection(Peer):
                     self._writer.join()
             except DeadlineExceeded:
                 self._writer.kill(timeout=FLUSH_SECONDS)
+        self._budget.give(self._ahead_bytes)
+        self._release_claim()
         self._shutdown(socket.SHUT_RDWR)
         self._sock.close()
 

@@ -19,10 +19,12 @@ import gevent
 
 from ccnode.clock import Clock
 from ccnode.errors import DecodeError, StorageError
+from ccnode.network.budget import RECEIVE_BUDGET, ReceiveBudget
 from ccnode.network.connection import DEFAULT_MAX_RECEIVE_BUFFER, DEFAULT_MAX_SEND_BUFFER, Connection
 from ccnode.network.hub import breathe, spawn
 from ccnode.network.timers import Timeline, Timers
-from ccnode.peers.addressbook import AddressBook, AddressIntake
+from ccnode.peers.addressbook import AddressIntake
+from ccnode.peers.addrman import AddrMan
 from ccnode.peers.handshake import Handshake
 from ccnode.peers.inbound import Entrance, InboundPolicy
 from ccnode.peers.keepalive import Keepalive
@@ -46,8 +48,14 @@ log = logging.getLogger("ccnode.net")
 OTHER = "*other*"
 """Under this name the bytes of unknown commands are counted, so that a peer cannot grow the table."""
 
+EARLY_PAYLOAD = 65_536
+"""Bytes; the largest message taken from a peer whose handshake is not complete. A version has 400 at most."""
+
 MAX_CLOSING = 100
 """Connections that are on their way out, at which no new one is accepted: each still has its file descriptor."""
+
+SHOWN_TO_OTHERS = (ConnectionType.OUTBOUND_FULL_RELAY, ConnectionType.MANUAL, ConnectionType.ADDR_FETCH)
+"""Kinds of peers whose end of connection updates the time that others see. The rest is nobody's business."""
 
 CLOSE_SECONDS = 3.0
 """How long all connections together may take to close when the node stops."""
@@ -62,7 +70,7 @@ class NetworkRooms:
     misbehaviour: Misbehaviour
     sync: Synchronizer
     addresses: AddressIntake
-    book: AddressBook
+    addrman: AddrMan
     inbound: InboundPolicy
     whitelist: Whitelist
 
@@ -95,6 +103,8 @@ class ConnectionManager:
         self._log_addresses = log_addresses
         self._max_send_buffer = max_send_buffer
         self._max_receive_buffer = max_receive_buffer
+        self._inbound_budget = ReceiveBudget(RECEIVE_BUDGET, clock)
+        self._outbound_budget = ReceiveBudget(RECEIVE_BUDGET, clock)
         self._next_id = 0
         self._ended_received = 0
         self._ended_sent = 0
@@ -125,7 +135,8 @@ class ConnectionManager:
             sock,
             address,
             connection_type,
-            transport=V1Transport(self._magic),
+            transport=V1Transport(self._magic, EARLY_PAYLOAD),
+            budget=self._inbound_budget if connection_type is ConnectionType.INBOUND else self._outbound_budget,
             clock=self._clock,
             deliver=self._deliver,
             on_dirty=self._marked_dirty,
@@ -199,6 +210,8 @@ class ConnectionManager:
         self._ended_sent += peer.bytes_sent
         self._rooms.handshake.gone(peer)
         self._rooms.addresses.left(peer)
+        if peer.handshake_complete and peer.connection_type in SHOWN_TO_OTHERS:
+            self._rooms.addrman.connected(peer.address)
         self._rooms.sync.left(peer)
         log.log(
             logging.INFO if peer.handshake_complete else logging.DEBUG,
@@ -266,7 +279,8 @@ class ConnectionManager:
         return None
 
     def _handshaked(self, peer: Peer) -> None:
-        """The handshake told us: from now on everything may be sent to ``peer``."""
+        """The handshake told us: from now on everything may be sent to ``peer``, and come from it."""
+        self.peers[peer.id].accept_large_messages()
         self._rooms.sync.joined(peer)
         log.info(
             "peer=%d connected%s: %s, version %d, %s, height %d",
@@ -289,7 +303,8 @@ class ConnectionManager:
         """The handshake told us: ``peer`` said who it is, and was sent a getaddr if we want addresses."""
         self._rooms.addresses.expect_from(peer)
         if not peer.inbound:
-            self._rooms.book.good(peer.address, peer.services)
+            self._rooms.addrman.set_services(peer.address, peer.services)
+            self._rooms.addrman.good(peer.address)
 
     # -- passes --------------------------------------------------------------------------------------------------
 
@@ -355,6 +370,11 @@ class ConnectionManager:
     def send_queue_bytes(self) -> int:
         """Bytes waiting to be sent, over all peers."""
         return sum(peer.send_queue_bytes for peer in self.peers.values())
+
+    @property
+    def receive_budget_used(self) -> int:
+        """Bytes of the receive budgets in use."""
+        return self._inbound_budget.used + self._outbound_budget.used
 
     @property
     def local_services(self) -> int:

@@ -104,6 +104,11 @@ class Transport(Protocol):
         """Bytes the transport itself wants on the wire, each returned once; ask after `receive_data` and at start."""
         ...
 
+    @property
+    def payload_size(self) -> int:
+        """Announced bytes of the large payload under way, complete or not; 0 if there is none."""
+        ...
+
     def payload_buffer(self) -> memoryview | None:
         """Where the next bytes of a large payload belong, or ``None`` if data has to go through `receive_data`."""
         ...
@@ -258,6 +263,10 @@ class V1Transport:
         if command is None:
             return Frame("", b"", size, BAD_COMMAND)
         return Frame(command, large.join(), size)
+
+    @property
+    def payload_size(self) -> int:
+        return 0 if self._large is None else self._large.size
 
     def payload_buffer(self) -> memoryview | None:
         if self._large is None or not self._large.missing:

@@ -8,6 +8,7 @@ import pytest
 
 from ccnode.chain.networks import REGTEST
 from ccnode.network import connection as connection_module
+from ccnode.network.budget import RECEIVE_BUDGET, ReceiveBudget
 from ccnode.network.connection import DEFAULT_MAX_SEND_BUFFER, HARD_SEND_LIMIT, Connection
 from ccnode.network.hub import spawn
 from ccnode.peers.peer import ConnectionType
@@ -22,11 +23,12 @@ from tests.support.network import FarEnd, eventually, pair
 class Cable:
     """A running connection, what it delivered, and its far end."""
 
-    def __init__(self, deliver=None, **settings) -> None:
+    def __init__(self, deliver=None, budget: ReceiveBudget | None = None, **settings) -> None:
         near, far = pair()
         self.far = FarEnd(far)
         self.frames: list[Frame] = []
         self.clock = ManualClock()
+        self.budget = budget or ReceiveBudget(RECEIVE_BUDGET, self.clock)
         self.deliver = deliver or (lambda _peer, frame: self.frames.append(frame))
         self.peer = Connection(
             7,
@@ -34,6 +36,7 @@ class Cable:
             NetworkAddress.parse("8.8.8.8:8333"),
             ConnectionType.INBOUND,
             transport=V1Transport(REGTEST.magic),
+            budget=self.budget,
             clock=self.clock,
             deliver=lambda peer, frame: self.deliver(peer, frame),
             on_dirty=lambda _peer: None,
@@ -145,6 +148,7 @@ def test_two_ends_with_much_to_say_do_not_wait_for_each_other() -> None:
             NetworkAddress.parse("8.8.8.8:8333"),
             ConnectionType.INBOUND,
             transport=V1Transport(REGTEST.magic),
+            budget=ReceiveBudget(RECEIVE_BUDGET, ManualClock()),
             clock=ManualClock(),
             deliver=deliver,
             on_dirty=lambda _peer: None,

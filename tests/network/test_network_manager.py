@@ -11,7 +11,7 @@ from ccnode.chain.networks import REGTEST
 from ccnode.errors import StorageError
 from ccnode.network.connection import Connection
 from ccnode.network.hub import spawn
-from ccnode.network.manager import MAX_CLOSING, ConnectionManager, NetworkRooms
+from ccnode.network.manager import EARLY_PAYLOAD, MAX_CLOSING, ConnectionManager, NetworkRooms
 from ccnode.network.timers import Timers
 from ccnode.peers.addressbook import AddressIntake
 from ccnode.peers.bans import Ban, BanList
@@ -516,4 +516,20 @@ def test_what_comes_out_of_turn_is_counted(office: Office) -> None:
         pass
     assert peer.violations == {"before-version": 1, "before-verack": 1, "duplicate-version": 2}
     assert peer.misbehaviour_score == 4
+    assert not peer.closing
+
+
+def test_before_the_handshake_is_complete_messages_are_small(office: Office) -> None:
+    peer, far = office.connect()
+    far.send(version(office.clock))
+    far.send_raw("nonsense", bytes(EARLY_PAYLOAD))
+    far.expect(Verack)
+    far.send_raw("nonsense", bytes(EARLY_PAYLOAD + 1))
+    eventually(lambda: peer.closing)
+    assert peer.disconnect_reason == "payload of 65537 bytes announced, at most 65536 allowed"
+    peer, far = office.handshake()
+    far.send_raw("nonsense", bytes(4_000_000))
+    far.send(Ping(7))
+    while far.expect(Pong).nonce != 7:
+        pass
     assert not peer.closing
