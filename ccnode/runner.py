@@ -5,6 +5,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import gevent
 
@@ -13,6 +14,7 @@ from ccnode.config import load_config
 from ccnode.errors import ExitStatus, StartupError
 from ccnode.log import category_levels, setup_logging, shutdown_logging
 from ccnode.log import root as log
+from ccnode.network.manager import MAX_CLOSING
 from ccnode.networks import network_params
 from ccnode.node import Node
 from ccnode.options import Config
@@ -24,22 +26,28 @@ SWITCH_INTERVAL = 0.0005
 STOP_SECONDS = 10.0
 """How long a stop may take before the process ends regardless: everything that must be durable already is."""
 
-RESERVED_FILES = 100
-"""File descriptors beside the connections: stores, logs, the admin socket and its clients, DNS."""
+RESERVED_FILES = 100 + MAX_CLOSING
+"""File descriptors beside the connections: stores, logs, the admin socket and its clients, DNS, ends of connections."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """A node from start to end; returns the exit status. StartupError or StorageError if it cannot start."""
     sys.setswitchinterval(SWITCH_INTERVAL)
-    config = load_config(arguments)
-    params = network_params(config)
-    raise_file_limit(config.maxconnections + RESERVED_FILES)
+    wanted = load_config(arguments)
+    params = network_params(wanted)
+    config = fit_connections(wanted)
     status = Status(sys.stdout)
     node = Node(config, params)
     try:
         start_logging(config, node, status)
         stop_on_signals(node.stop)
         status.say(banner(node))
+        if config.maxconnections < wanted.maxconnections:
+            log.warning(
+                "Reducing -maxconnections from %d to %d, because of system limitations.",
+                wanted.maxconnections,
+                config.maxconnections,
+            )
         node.open()
         node.start()
         listening = ", ".join(map(str, node.network.listening))
@@ -97,10 +105,28 @@ def forget_closed_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def raise_file_limit(wanted: int) -> None:
-    """Raise the limit of open files to ``wanted``, as far as the system lets us."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < wanted:
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+def fit_connections(config: Config) -> Config:
+    """The configuration with no more connections than there can be open files; StartupError if that is none."""
+    available = raise_file_limit(config.maxconnections + RESERVED_FILES)
+    if available >= config.maxconnections + RESERVED_FILES:
+        return config
+    fitting = available - RESERVED_FILES
+    if fitting <= 0:
+        needed = RESERVED_FILES + 1
+        raise StartupError(
+            f"Not enough file descriptors available: {available}, at least {needed} are needed (ulimit -n {needed})."
         )
+    return replace(config, maxconnections=fitting)
+
+
+def raise_file_limit(wanted: int) -> int:
+    """Raise the limit of open files to ``wanted``, as far as the system lets us; returns what is available."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    except (OSError, ValueError):  # macOS has a further limit that it does not tell
+        return soft
+    return allowed
