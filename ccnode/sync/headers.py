@@ -27,6 +27,7 @@ from ccnode.chain.verdict import HeaderVerdict, ValidationResult
 from ccnode.clock import Clock
 from ccnode.peers.misbehaviour import Misbehaviour, Violation
 from ccnode.peers.peer import AUTOMATIC_OUTBOUND, Peer
+from ccnode.peers.permissions import Permission
 from ccnode.rng import Rng
 from ccnode.sync.leader import Leadership
 from ccnode.sync.presync import LowWorkPhase, LowWorkSync
@@ -116,13 +117,19 @@ class HeaderSync:
             peer.disconnect("announced a transaction although we said relay=false")
             return
         places = [i for i, kind in enumerate(kinds) if kind == _BLOCK][-MAX_INV_BLOCKS:]
-        blocks = [message.hash_at(i) for i in places]
-        nothing_to_say = self._had_nothing_to_say(state)
-        if blocks:
-            self._note_announced(state, blocks[-1])
-        announced = next((block for block in reversed(blocks) if self._index.find(block) is None), None)
+        announced = None
+        for place in reversed(places):
+            block_hash = message.hash_at(place)
+            entry = self._index.find(block_hash)
+            if entry is None:
+                announced = block_hash
+                break
+            if place == places[-1]:
+                self._note_has(state, entry)
         if announced is None:
             return
+        nothing_to_say = self._had_nothing_to_say(state)
+        state.last_unknown = announced
         state.rests_until = 0.0
         if not state.started:
             if state.inv_asked or announced == self._last_inv_hash:
@@ -201,7 +208,7 @@ class HeaderSync:
             return
         state.unconnecting = 0
         self._answered(state, len(batch) if full else 0)
-        if not self._has_enough_work(batch, parent):
+        if Permission.NO_BAN not in state.peer.permissions and not self._has_enough_work(batch, parent):
             self._refuse_low_work(state, batch, parent, full)
             return
         if full:
@@ -339,10 +346,3 @@ class HeaderSync:
             state.peer.mark_dirty()
         if state.last_unknown is not None and index.find(state.last_unknown) is not None:
             state.last_unknown = None
-
-    def _note_announced(self, state: SyncPeer, block_hash: bytes) -> None:
-        entry = self._index.find(block_hash)
-        if entry is None:
-            state.last_unknown = block_hash
-        else:
-            self._note_has(state, entry)
