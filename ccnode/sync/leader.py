@@ -26,6 +26,7 @@ from math import inf
 from ccnode.chain.headers import HeaderChain
 from ccnode.clock import Clock
 from ccnode.peers.peer import ConnectionType, Peer
+from ccnode.peers.permissions import Permission
 from ccnode.sync.state import (
     ANSWER_PATIENCE,
     HEADERS_TIMEOUT_BASE,
@@ -65,7 +66,8 @@ class Leadership:
         """Start to keep track of a handshaked peer."""
         serves = bool(peer.services & (ServiceFlags.NETWORK | ServiceFlags.NETWORK_LIMITED))
         serves = serves and peer.connection_type not in (ConnectionType.ADDR_FETCH, ConnectionType.FEELER)
-        state = SyncPeer(peer, preferred=serves and not peer.inbound, serves=serves)
+        chosen = not peer.inbound or Permission.NO_BAN in peer.permissions
+        state = SyncPeer(peer, preferred=serves and chosen, serves=serves)
         self._peers[peer.id] = state
         return state
 
@@ -165,6 +167,9 @@ class Leadership:
         if now <= state.deadline:
             return state.deadline
         if any(other.preferred for other in self._peers.values() if other is not state):
+            if Permission.NO_BAN in state.peer.permissions:
+                self.finished(state)
+                return inf
             state.peer.disconnect("timeout downloading headers")
         return now + LOOK_AGAIN
 

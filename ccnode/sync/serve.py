@@ -13,6 +13,7 @@ from ccnode.chain.headers import HeaderChain
 from ccnode.chain.index import TipChanged
 from ccnode.clock import Clock
 from ccnode.peers.peer import Peer
+from ccnode.peers.permissions import Permission
 from ccnode.sync.state import MAX_ANNOUNCED, MAX_HEADERS, SyncPeer
 from ccnode.wire.handshake import SendHeaders
 from ccnode.wire.headers import GetHeaders, Headers
@@ -36,7 +37,8 @@ class HeaderServer:
     def on_getheaders(self, peer: Peer, message: GetHeaders) -> None:
         """Up to 2000 headers after the fork point; always an answer, even an empty one."""
         index = self._index
-        if index.chain_work(index.tip) < self._chain.params.minimum_chain_work:
+        poor = index.chain_work(index.tip) < self._chain.params.minimum_chain_work
+        if poor and Permission.DOWNLOAD not in peer.permissions:
             log.debug("peer=%d getheaders while below minimum chain work", peer.id)
             peer.send(self._message([]))
             return
