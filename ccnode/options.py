@@ -251,6 +251,13 @@ class Config:
         HOST, "Discovery", "name server for the DNS seeds, HOST[:PORT], instead of the system's"
     )
 
+    asmap: Path | None = _option(  # noqa: RUF009
+        None, PATH, "Discovery", "file that maps addresses to autonomous systems, to count peers by; below the datadir"
+    )
+    allowunroutable: bool = _option(
+        False, BOOLEAN, "Discovery", "keep private and local addresses as well (for test networks)"
+    )
+
     debug: tuple[str, ...] = _list(CATEGORY, "Logging", "log this category in detail; 1 for all of them")
     debugexclude: tuple[str, ...] = _list(CATEGORY, "Logging", "do not log this category in detail")
     loglevel: tuple[str, ...] = _list(LEVEL, "Logging", "LEVEL or CATEGORY:LEVEL; trace, debug, info, warning, error")

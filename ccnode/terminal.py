@@ -243,7 +243,7 @@ def advice(node: Node) -> list[str]:
 
 
 def _likely_cause(node: Node) -> str:
-    seeding, known = node.network.seeding, len(node.addresses)
+    seeding, known = node.network.seeding, len(node.addrman)
     if not node.network.network_active:
         return "networking is off (networkactive): switch it on with  ccnode rpc setnetworkactive true"
     if node.config.connect or (node.config.addnode and seeding is None and not known):

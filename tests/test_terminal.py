@@ -163,7 +163,7 @@ def node(*arguments: str, **changes: Any) -> Any:
     return SimpleNamespace(
         config=config,
         params=SimpleNamespace(name="mainnet", dns_seeds=("seed.example.",), default_port=8333),
-        addresses=[None] * changes.pop("known", 0),
+        addrman=[None] * changes.pop("known", 0),
         network=SimpleNamespace(**{**network, **changes}),
     )
 

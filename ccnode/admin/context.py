@@ -1,7 +1,7 @@
 """What the admin commands know of the node: `AdminContext`, which the composition root fills.
 
-The network side and the address table are described by Protocols, so that this page shows all that commands ask of
-them, and tests bring small stand-ins.
+The network side is described by a Protocol, so that this page shows all that commands ask of it, and tests bring a
+small stand-in.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +16,9 @@ from ccnode.chain.headers import HeaderChain
 from ccnode.chain.index import TipChanged
 from ccnode.clock import SystemClock
 from ccnode.options import Config
+from ccnode.peers.addrman import AddrMan
 from ccnode.peers.bans import BanList
 from ccnode.peers.peer import Peer
-from ccnode.storage.addresses import AddressInfo
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import NetworkAddress
 
@@ -76,20 +76,6 @@ class Connections(Protocol):
     def ping_all(self) -> None: ...
 
 
-class Addresses(Protocol):
-    """The table of known addresses."""
-
-    def sample(self, count: int, /) -> Sequence[tuple[NetworkAddress, AddressInfo]]:
-        """Up to ``count`` of them, at random, without the hopeless ones."""
-        ...
-
-    def counts(self) -> Mapping[str, Mapping[str, int]]:
-        """Per network how many there are: ``new``, ``tried`` and ``total``."""
-        ...
-
-    def __len__(self) -> int: ...
-
-
 class TipWatch:
     """Lets greenlets wait until the active chain is as they want it."""
 
@@ -123,7 +109,7 @@ class AdminContext:
     chain: HeaderChain
     sync: Synchronizer
     net: Connections
-    addresses: Addresses
+    addrman: AddrMan
     bans: BanList
     header_file: Path
     debug_log: Path

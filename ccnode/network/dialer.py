@@ -2,8 +2,8 @@
 
 Each configured target (``connect``, ``addnode``) has a greenlet that keeps it connected: dial, wait for the end of the
 connection, pause, dial again. The pause doubles up to Core's cap for the kind of target and starts small again after a
-connection that lasted. Automatic connections fill `FULL_RELAY` slots from the address book, a few dials at a time, one
-per network group. Addresses are always numeric when they reach the socket; names are looked up before.
+connection that lasted. Automatic connections fill `FULL_RELAY` slots from the address manager, a few dials at a
+time, one per network group. Addresses are always numeric when they reach the socket; names are looked up before.
 """
 
 import logging
@@ -19,7 +19,7 @@ from ccnode.network.connection import Connection
 from ccnode.network.dns import HostResolver
 from ccnode.network.hub import DeadlineExceeded, Supervisor, deadline, spawn
 from ccnode.network.manager import ConnectionManager
-from ccnode.peers.addressbook import AddressBook
+from ccnode.peers.addrman import AddrMan
 from ccnode.peers.misbehaviour import Discouragement
 from ccnode.peers.peer import ConnectionType
 from ccnode.wire.address import Network, NetworkAddress
@@ -28,6 +28,9 @@ log = logging.getLogger("ccnode.net")
 
 FULL_RELAY = 8
 """Automatic outbound connections (Core: ``MAX_OUTBOUND_FULL_RELAY_CONNECTIONS``)."""
+
+DRAWS = 100
+"""Draws from the address manager for one automatic connection."""
 
 DIALS_AT_ONCE = 4
 """Automatic dials under way at the same time; most addresses do not answer."""
@@ -68,7 +71,7 @@ class Dialer:
     def __init__(
         self,
         manager: ConnectionManager,
-        book: AddressBook,
+        addrman: AddrMan,
         discouragement: Discouragement,
         resolver: HostResolver,
         clock: Clock,
@@ -83,7 +86,7 @@ class Dialer:
         :param networks: make those to addresses of these networks only; empty for any (``onlynet``).
         """
         self._manager = manager
-        self._book = book
+        self._addrman = addrman
         self._discouragement = discouragement
         self._resolver = resolver
         self._clock = clock
@@ -132,8 +135,8 @@ class Dialer:
         return self._dial_text(text)
 
     def fetch_addresses(self, targets: Sequence[str]) -> None:
-        """Ask each of the ``seednode`` targets for addresses once, if the address book is empty."""
-        if not len(self._book):
+        """Ask each of the ``seednode`` targets for addresses once, if no addresses are known."""
+        if not len(self._addrman):
             for text in targets:
                 spawn(f"seednode {text}", self._dial_text, text, ConnectionType.ADDR_FETCH)
 
@@ -184,7 +187,7 @@ class Dialer:
     def _fill_slots(self) -> None:
         while not self._stopping.wait(LOOP_PAUSE):
             while self._wants_another():
-                address = self._book.select(self._avoid)
+                address = self._candidate()
                 if address is None:
                     break
                 self._dialing.add(address)
@@ -195,11 +198,19 @@ class Dialer:
         free = self._automatic_slots - self.automatic_count() - busy
         return self._manager.network_active and free > 0 and busy < DIALS_AT_ONCE
 
+    def _candidate(self) -> NetworkAddress | None:
+        """An address worth dialing, None if luck did not bring one."""
+        for _ in range(DRAWS):
+            chosen = self._addrman.select(networks=self._networks or None)
+            if chosen is None:
+                return None
+            if not self._avoid(chosen[0]):
+                return chosen[0]
+        return None
+
     def _avoid(self, address: NetworkAddress) -> bool:
         """Not dialed: what we are connected to, its whole network group, and those that misbehaved."""
         if address in self._discouragement or address.is_local():
-            return True
-        if self._networks and address.network not in self._networks:
             return True
         group = _group(address)
         taken = [peer.address for peer in self._manager.peers.values() if not peer.inbound]
@@ -207,7 +218,7 @@ class Dialer:
 
     def _dial_automatic(self, address: NetworkAddress) -> None:
         try:
-            self._book.attempt(address)
+            self._addrman.attempt(address)
             self._dial(address, ConnectionType.OUTBOUND_FULL_RELAY, None)
         finally:
             self._dialing.discard(address)

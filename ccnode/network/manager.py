@@ -29,7 +29,7 @@ from ccnode.peers.handshake import Handshake
 from ccnode.peers.inbound import Entrance, InboundPolicy
 from ccnode.peers.keepalive import Keepalive
 from ccnode.peers.misbehaviour import Misbehaviour, out_of_turn, spared
-from ccnode.peers.peer import ConnectionType, Peer
+from ccnode.peers.peer import ConnectionType, HandshakeStage, Peer
 from ccnode.peers.permissions import Direction, Whitelist
 from ccnode.peers.subnet import Subnet
 from ccnode.peers.unoffered import HANDLERS as UNOFFERED_HANDLERS
@@ -240,13 +240,15 @@ class ConnectionManager:
         if fault is not None:
             log.debug("peer=%d %s dropped: %s", peer.id, command or "a message", fault)
             return
-        handler = self._handlers.get(command) if peer.handshake_complete else None
+        handler = self._handlers.get(command) if peer.stage is HandshakeStage.ESTABLISHED else None
         if handler is None:
             handler = self._other_handler(peer, command)
             if handler is None:
                 return
-        message = self._decode(peer, command, payload)
-        if message is None:
+        try:
+            message = self._factory.decode(command, payload)
+        except DecodeError as error:
+            self._refuse_payload(peer, command, error)
             return
         self._handling = peer
         handler(peer, message)
@@ -267,16 +269,12 @@ class ConnectionManager:
             log.debug("peer=%d %s ignored", peer.id, command if command in MESSAGE_TYPES else OTHER)
         return None
 
-    def _decode(self, peer: Connection, command: str, payload: bytes) -> Message | None:
-        """The message, None if there is none in it; what is too large is seen to."""
-        try:
-            return self._factory.decode(command, payload)
-        except OversizeError as error:
-            if peer.handshake_complete:
-                oversize(peer, error, self._rooms.misbehaviour)
-        except DecodeError as error:
-            log.debug("peer=%d %s of %d bytes dropped: %s", peer.id, command, len(payload), error)
-        return None
+    def _refuse_payload(self, peer: Connection, command: str, error: DecodeError) -> None:
+        """There is no message in it. Too long a list is punished, anything else only dropped."""
+        if not isinstance(error, OversizeError):
+            log.debug("peer=%d %s dropped: %s", peer.id, command, error)
+        elif peer.handshake_complete:
+            oversize(peer, error, self._rooms.misbehaviour)
 
     def _handshaked(self, peer: Peer) -> None:
         """The handshake told us: from now on everything may be sent to ``peer``, and come from it."""

@@ -1,6 +1,6 @@
 """When the DNS seeds are asked (a plain form of Core's procedure, ``ThreadDNSAddressSeed``).
 
-With an empty address book, or when told to, at once. Otherwise the known addresses get a head start, long if there
+With no address known, or when told to, at once. Otherwise the known addresses get a head start, long if there
 are many, and the seeds are asked only if fewer than two outbound connections came of it. A node that still has no peer
 asks again, less and less often.
 """
@@ -14,8 +14,9 @@ from gevent.event import Event
 from ccnode.clock import Clock
 from ccnode.network.dns import SEED_SERVICES, SeedResolver
 from ccnode.network.hub import Supervisor, spawn
-from ccnode.peers.addressbook import AddressBook
+from ccnode.peers.addrman import AddrMan
 from ccnode.rng import Rng
+from ccnode.wire.address import NetworkAddress
 from ccnode.wire.addresses import TimedAddress
 
 log = logging.getLogger("ccnode.addrman")
@@ -46,7 +47,7 @@ class DnsSeeding:
         self,
         seeds: Sequence[str],
         resolver: SeedResolver,
-        book: AddressBook,
+        addrman: AddrMan,
         clock: Clock,
         rng: Rng,
         *,
@@ -55,7 +56,7 @@ class DnsSeeding:
     ) -> None:
         self._seeds = list(seeds)
         self._resolver = resolver
-        self._book = book
+        self._addrman = addrman
         self._clock = clock
         self._rng = rng
         self._outbound_count = outbound_count
@@ -71,8 +72,8 @@ class DnsSeeding:
         self._supervisor = Supervisor("dns-seeds", self._run)
 
     def _run(self) -> None:
-        if not self._force and len(self._book):
-            head_start = LONG_HEAD_START if len(self._book) >= MANY_ADDRESSES else HEAD_START
+        if not self._force and len(self._addrman):
+            head_start = LONG_HEAD_START if len(self._addrman) >= MANY_ADDRESSES else HEAD_START
             if self._stopping.wait(head_start) or self._outbound_count() >= ENOUGH_PEERS:
                 return
         pause = RETRY_FIRST
@@ -109,7 +110,7 @@ class DnsSeeding:
             TimedAddress(now - self._rng.randrange(YOUNGEST_AGE, OLDEST_AGE), int(SEED_SERVICES), address)
             for address in addresses
         ]
-        self._book.add(entries, seed)
+        self._addrman.add(entries, NetworkAddress.internal(seed))
 
     def close(self) -> None:
         self._stopping.set()

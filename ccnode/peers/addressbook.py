@@ -1,15 +1,12 @@
-"""Where addresses to dial come from: what the rest asks of an address table, and what is taken from peers.
+"""What is taken from peers that tell us about others.
 
 Only what an outbound peer sends in answer to our ``getaddr`` is stored. Everything else is gossip that anybody can
-push, and an eclipse attack's raw material; relaying it, rating it and rationing it is the address manager's work.
+push, and an eclipse attack's raw material.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
-
 from ccnode.clock import Clock
+from ccnode.peers.addrman import GOSSIP_PENALTY, AddrMan
 from ccnode.peers.peer import ConnectionType, Peer
-from ccnode.wire.address import NetworkAddress
 from ccnode.wire.addresses import Addr, AddrV2, TimedAddress
 from ccnode.wire.protocol import MAX_ADDR_TO_SEND, ServiceFlags
 
@@ -23,33 +20,11 @@ FUTURE_CLAIM = 600
 """Seconds ahead of us that a "last seen" may be."""
 
 
-class AddressBook(Protocol):
-    """The address table, as those who dial see it."""
-
-    def add(self, entries: Sequence[TimedAddress], source: str) -> int:
-        """Remember addresses; returns how many were new. ``source`` names who told us."""
-        ...
-
-    def attempt(self, address: NetworkAddress) -> None:
-        """It is being dialed now."""
-        ...
-
-    def good(self, address: NetworkAddress, services: int) -> None:
-        """A handshake with it succeeded."""
-        ...
-
-    def select(self, avoid: Callable[[NetworkAddress], bool]) -> NetworkAddress | None:
-        """One worth dialing that ``avoid`` does not refuse, None if there is none."""
-        ...
-
-    def __len__(self) -> int: ...
-
-
 class AddressIntake:
     """Takes ``addr`` and ``addrv2`` from peers that were asked."""
 
-    def __init__(self, book: AddressBook, clock: Clock) -> None:
-        self._book = book
+    def __init__(self, addrman: AddrMan, clock: Clock) -> None:
+        self._addrman = addrman
         self._clock = clock
         self._asked: dict[int, int] = {}
 
@@ -72,9 +47,9 @@ class AddressIntake:
         entries = [
             TimedAddress(_plausible(entry.time, now), entry.services, entry.address)
             for entry in message.entries[:room]
-            if entry.services & useful and entry.address.is_routable()
+            if entry.services & useful
         ]
-        self._book.add(entries, str(peer.address))
+        self._addrman.add(entries, peer.address, GOSSIP_PENALTY)
         if peer.connection_type is ConnectionType.ADDR_FETCH and len(message) > 1:
             peer.disconnect("gave us addresses")
 

@@ -106,7 +106,7 @@ class AddrMan:
         self.key = rng.getrandbits(8 * KEY_SIZE).to_bytes(KEY_SIZE, "little") if key is None else key
         self._clock = clock
         self._rng = rng
-        self._allow_unroutable = allow_unroutable
+        self.allow_unroutable = allow_unroutable
         self._placement = Placement(self.key, groups)
         self._known: dict[NetworkAddress, AddrInfo] = {}
         self._all: list[AddrInfo] = []
@@ -158,7 +158,7 @@ class AddrMan:
         return True
 
     def _is_acceptable(self, address: NetworkAddress) -> bool:
-        return address.is_routable() or (self._allow_unroutable and address.is_valid())
+        return address.is_routable() or (self.allow_unroutable and address.is_valid())
 
     def _may_spread(self, info: AddrInfo, entry: TimedAddress, time_penalty: int, now: int) -> bool:
         """Bring a known entry up to date; whether it may try for one more slot."""

@@ -54,6 +54,32 @@ def _first_tables(db: sqlite_utils.Database) -> None:
     db["addresses"].create(columns, pk=("network", "addr", "port"), not_null=set(columns))  # type: ignore[union-attr]
 
 
+@migrations(name="0002_address_manager")
+def _address_manager(db: sqlite_utils.Database) -> None:
+    columns = {
+        "network": str,
+        "addr": bytes,
+        "port": int,
+        "source_network": str,
+        "source_addr": bytes,
+        "source_port": int,
+        "services": int,
+        "time": int,
+        "last_success": int,
+        "last_try": int,
+        "attempts": int,
+        "in_tried": int,
+        "slots": bytes,
+    }
+    db["addrman"].create(columns, pk=("network", "addr", "port"), not_null=set(columns))  # type: ignore[union-attr]
+    # Who told us is not known any more in a form that names a group; each address stands for itself.
+    db.execute(
+        "INSERT INTO addrman SELECT network, addr, port, network, addr, port, services, last_seen, last_success, "
+        "last_try, attempts, last_success > 0, x'' FROM addresses"
+    )
+    db["addresses"].drop()
+
+
 @migrations(name="0003_bans")
 def _bans(db: sqlite_utils.Database) -> None:
     columns = {"network": str, "base": bytes, "prefix": int, "created": int, "until": int, "reason": str}

@@ -22,7 +22,7 @@ from base64 import b32decode, b32encode
 from binascii import Error as Base32Error
 from dataclasses import dataclass, replace
 from enum import Enum
-from hashlib import sha3_256
+from hashlib import sha3_256, sha256
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
@@ -45,6 +45,7 @@ class Network(Enum):
 IPV4_IN_IPV6: Final = bytes(10) + b"\xff\xff"
 ONIONCAT_PREFIX: Final = bytes.fromhex("fd87d87eeb43")
 INTERNAL_PREFIX: Final = bytes.fromhex("fd6b88c08724")
+INTERNAL_SIZE: Final = 10
 CJDNS_FIRST_BYTE: Final = 0xFC
 UNSPECIFIED: Final = bytes(16)
 
@@ -159,6 +160,11 @@ class NetworkAddress:
         if network is Network.IPV6 and addr.startswith((IPV4_IN_IPV6, ONIONCAT_PREFIX, INTERNAL_PREFIX)):
             return None
         return cls(network, addr, port)
+
+    @classmethod
+    def internal(cls, name: str) -> NetworkAddress:
+        """What stands for a host name where an address is wanted (Core: CNetAddr::SetInternal)."""
+        return cls(Network.INTERNAL, sha256(name.encode()).digest()[:INTERNAL_SIZE], 0)
 
     def to_v1(self) -> bytes:
         """The 16-byte form; zeros where the network has none."""

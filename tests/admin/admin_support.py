@@ -13,11 +13,12 @@ from ccnode.chain.params import ChainParams
 from ccnode.chain.pow import meets_target
 from ccnode.clock import SystemClock
 from ccnode.options import Config
+from ccnode.peers.addrman import AddrMan
 from ccnode.peers.bans import Ban, BanList
 from ccnode.peers.misbehaviour import Discouragement, Misbehaviour
+from ccnode.peers.netgroup import NetGroupManager
 from ccnode.peers.peer import ConnectionType, HandshakeStage, Peer
 from ccnode.peers.subnet import Subnet
-from ccnode.storage.addresses import AddressInfo
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import NetworkAddress
 from ccnode.wire.message import Message
@@ -101,16 +102,6 @@ class FakeConnections:
         self.done.append("ping")
 
 
-class FakeAddresses(list[tuple[NetworkAddress, AddressInfo]]):
-    """A table whose sample is its beginning."""
-
-    def sample(self, count: int) -> list[tuple[NetworkAddress, AddressInfo]]:
-        return self[:count]
-
-    def counts(self) -> dict[str, dict[str, int]]:
-        return {"ipv4": {"new": 2, "tried": 1, "total": 3}, "onion": {"new": 4, "tried": 0, "total": 4}}
-
-
 class NoStore:
     """Forgets bans."""
 
@@ -133,7 +124,7 @@ class TestNode:
         self.chain = HeaderChain(params, self.store, self.clock)
         self.chain.load()
         self.net = FakeConnections()
-        self.addresses = FakeAddresses()
+        self.addrman = AddrMan(NetGroupManager(), self.clock, random.Random(7))
         self.bans = BanList(NoStore(), self.clock)
         self.done: list[str] = []
         self.sync = Synchronizer(
@@ -146,7 +137,7 @@ class TestNode:
             chain=self.chain,
             sync=self.sync,
             net=self.net,
-            addresses=self.addresses,
+            addrman=self.addrman,
             bans=self.bans,
             header_file=directory / "headers.dat",
             debug_log=directory / "debug.log",

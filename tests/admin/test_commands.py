@@ -13,7 +13,6 @@ from ccnode.admin.commands import REGISTRY
 from ccnode.chain.networks import MAINNET, REGTEST, SIGNET
 from ccnode.errors import RpcError
 from ccnode.peers.peer import ConnectionType
-from ccnode.storage.addresses import AddressInfo
 from ccnode.wire.address import NetworkAddress
 
 GENESIS = "0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206"
@@ -381,37 +380,6 @@ def test_disconnectnode(node: TestNode) -> None:
     assert refused(node, "disconnectnode", nodeid=2) == missing
     assert refused(node, "disconnectnode") == both
     assert refused(node, "disconnectnode", "1.2.3.4:1", 0) == both
-
-
-def test_getnodeaddresses(node: TestNode) -> None:
-    onion = NetworkAddress.parse("pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd.onion:8333")
-    node.addresses += [
-        (NetworkAddress.parse("1.2.3.4:8333"), AddressInfo(services=9, last_seen=1000)),
-        (onion, AddressInfo(services=1, last_seen=1001)),
-        (NetworkAddress.parse("[2a00::1]:8333"), AddressInfo(services=1, last_seen=1002)),
-    ]
-    first = {"time": 1000, "services": 9, "address": "1.2.3.4", "port": 8333, "network": "ipv4"}
-    assert node.call("getnodeaddresses") == [first]
-    everything = node.call("getnodeaddresses", 0)
-    assert isinstance(everything, list)
-    assert [each["network"] for each in everything] == ["ipv4", "onion", "ipv6"]
-    assert everything[2]["address"] == "2a00::1"
-    assert node.call("getnodeaddresses", 5, "onion") == [everything[1]]
-    assert node.call("getnodeaddresses", 5, "i2p") == []
-    assert refused(node, "getnodeaddresses", -1) == (-8, "Address count out of range")
-    assert refused(node, "getnodeaddresses", 1, "Foo") == (-8, "Network not recognized: Foo")
-
-
-def test_getaddrmaninfo(node: TestNode) -> None:
-    nothing = {"new": 0, "tried": 0, "total": 0}
-    assert node.call("getaddrmaninfo") == {
-        "ipv4": {"new": 2, "tried": 1, "total": 3},
-        "ipv6": nothing,
-        "onion": {"new": 4, "tried": 0, "total": 4},
-        "i2p": nothing,
-        "cjdns": nothing,
-        "all_networks": {"new": 6, "tried": 1, "total": 7},
-    }
 
 
 # Control

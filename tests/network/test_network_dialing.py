@@ -133,15 +133,19 @@ class FakeBook:
     def __init__(self, *addresses: str) -> None:
         self.addresses = [NetworkAddress.parse(text, 8333) for text in addresses]
         self.attempts: list[NetworkAddress] = []
-        self.added: list[tuple[str, list]] = []
+        self.added: list[tuple[NetworkAddress, list]] = []
+        self.turn = -1
 
-    def select(self, avoid) -> NetworkAddress | None:
-        return next((a for a in self.addresses if a not in self.attempts and not avoid(a)), None)
+    def select(self, networks=None) -> tuple[NetworkAddress, int] | None:
+        """The next one not dialed yet, round and round."""
+        untried = [a for a in self.addresses if a not in self.attempts and networks in (None, [a.network])]
+        self.turn += 1
+        return (untried[self.turn % len(untried)], 0) if untried else None
 
     def attempt(self, address: NetworkAddress) -> None:
         self.attempts.append(address)
 
-    def add(self, entries, source: str) -> int:
+    def add(self, entries, source: NetworkAddress) -> int:
         self.added.append((source, list(entries)))
         return len(entries)
 
@@ -384,7 +388,7 @@ def test_an_empty_book_is_filled_at_once_with_addresses_of_some_age(nameserver: 
     eventually(lambda: book.added and seeds.failures)
     assert seeds.asked == {"seed.example": 3, "unknown.example": 0}
     assert seeds.failures == {"unknown.example": "there is no such name"}
-    entries = dict(book.added)["seed.example"]
+    entries = dict(book.added)[NetworkAddress.internal("seed.example")]
     assert all(YOUNGEST_AGE <= 1_700_000_000 - entry.time < OLDEST_AGE for entry in entries)
     assert {entry.services for entry in entries} == {9}
     seeds.close()

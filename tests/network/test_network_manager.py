@@ -45,18 +45,24 @@ LOCAL = NetworkAddress.parse("127.0.0.1:18444")
 
 
 class Book:
-    """An address book that keeps what it is told."""
+    """An address manager that keeps what it is told."""
 
     def __init__(self) -> None:
         self.added: list[TimedAddress] = []
-        self.known_good: list[NetworkAddress] = []
+        self.told: list[tuple[object, ...]] = []
 
-    def add(self, entries, source: str) -> int:
+    def add(self, entries, source: NetworkAddress, time_penalty: int = 0) -> int:
         self.added += entries
         return len(entries)
 
-    def good(self, address: NetworkAddress, services: int) -> None:
-        self.known_good.append(address)
+    def set_services(self, address: NetworkAddress, services: int) -> None:
+        self.told.append(("services", address, services))
+
+    def good(self, address: NetworkAddress) -> None:
+        self.told.append(("good", address))
+
+    def connected(self, address: NetworkAddress) -> None:
+        self.told.append(("connected", address))
 
 
 class NoStore:
@@ -105,7 +111,7 @@ class Office:
                 misbehaviour=misbehaviour,
                 sync=self.sync,
                 addresses=AddressIntake(self.book, self.clock),  # type: ignore[arg-type]
-                book=self.book,  # type: ignore[arg-type]
+                addrman=self.book,  # type: ignore[arg-type]
                 inbound=InboundPolicy(
                     InboundLimits(total=max_inbound),
                     bans=self.bans,
@@ -273,11 +279,14 @@ def test_damaged_payloads_are_dropped(office: Office) -> None:
 
 
 def test_addresses_of_an_outbound_peer_reach_the_book(office: Office) -> None:
-    _, far = office.handshake(OUTBOUND)
-    assert office.book.known_good == [ADDRESS]
+    peer, far = office.handshake(OUTBOUND)
+    told = [("services", ADDRESS, 9), ("good", ADDRESS)]
+    assert office.book.told == told
     far.expect(GetAddr)
     far.send(Addr((TimedAddress(int(office.clock.now()), 9, NetworkAddress.parse("9.9.9.9:8333")),)))
     eventually(lambda: len(office.book.added) == 1)
+    peer.disconnect("enough")
+    eventually(lambda: office.book.told == [*told, ("connected", ADDRESS)])
 
 
 # -- passes ------------------------------------------------------------------------------------------------------------

@@ -104,13 +104,14 @@ def test_every_refused_message_is_one_that_exists() -> None:
 
 
 class Book:
-    """An address book that keeps what it is given."""
+    """An address manager that keeps what it is given."""
 
     def __init__(self) -> None:
         self.added: list[TimedAddress] = []
-        self.sources: list[str] = []
+        self.sources: list[NetworkAddress] = []
 
-    def add(self, entries, source: str) -> int:
+    def add(self, entries, source: NetworkAddress, time_penalty: int) -> int:
+        assert time_penalty == 7200
         self.added += entries
         self.sources.append(source)
         return len(entries)
@@ -148,17 +149,17 @@ def test_one_answer_of_a_thousand_is_all_a_peer_can_give() -> None:
     taker.on_addresses(peer, AddrV2(entries(1000)))
     taker.on_addresses(peer, Addr(entries(1000)))
     assert len(book.added) == 1000
-    assert book.sources == [str(peer.address)] * 2
+    assert book.sources == [peer.address] * 2
     taker.left(peer)
     taker.on_addresses(peer, Addr(entries(10)))
     assert len(book.added) == 1000
 
 
-def test_useless_and_unroutable_addresses_are_left_out() -> None:
+def test_addresses_without_the_chain_are_left_out() -> None:
     taker, book = intake()
     peer = FakePeer()
     taker.expect_from(peer)
-    taker.on_addresses(peer, Addr((*entries(2, services=8), *entries(3, first="10.1"), *entries(4, services=1024))))
+    taker.on_addresses(peer, Addr((*entries(2, services=8), *entries(4, services=1024))))
     assert len(book.added) == 4
 
 

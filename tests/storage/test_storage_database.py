@@ -20,7 +20,7 @@ from ccnode.storage.database import Database
 from ccnode.storage.state import get_state, load_invalid_headers, replace_invalid_headers, set_state
 from tests.support.data import ROOT
 
-TABLES = {"state", "invalid_headers", "addresses", "bans", "_sqlite_migrations"}
+TABLES = {"state", "invalid_headers", "addrman", "bans", "_sqlite_migrations"}
 
 
 @pytest.fixture

@@ -54,6 +54,7 @@ def ping(context: AdminContext) -> None:
   "addrbind": "ip:port",             our end of the connection
   "addrlocal": "ip:port",            our address as the peer sees it
   "network": "str",                  ipv4, ipv6, onion, i2p, cjdns or not_publicly_routable
+  "mapped_as": n,                    autonomous system, only with an asmap
   "services": "hex",
   "servicesnames": ["str", ...],
   "relaytxes": true|false,           whether the peer wants transactions
@@ -105,12 +106,14 @@ def _peer_info(context: AdminContext, peer: Peer, now: float) -> dict[str, objec
     sync = context.sync.peer_info(peer.id)
     ping_wait = None if peer.ping_sent_at is None else max(0.0, now - peer.ping_sent_at)
     optional = {"pingtime": peer.ping_time, "minping": peer.min_ping, "pingwait": ping_wait}
+    mapped_as = context.addrman.groups.mapped_as(peer.address)
     addresses = {"addrbind": peer.bind, "addrlocal": peer.address_local}
     return {
         "id": peer.id,
         "addr": peer.name,
         **{name: str(address) for name, address in addresses.items() if address is not None},
         "network": peer.network.value,
+        **({"mapped_as": mapped_as} if mapped_as else {}),
         "services": f"{peer.services:016x}",
         "servicesnames": service_names(peer.services),
         "relaytxes": peer.relay,
@@ -358,64 +361,3 @@ def _network(context: AdminContext, network: Network) -> dict[str, object]:
 def set_network_active(context: AdminContext, state: bool) -> bool:
     context.net.set_network_active(state)
     return context.net.network_active
-
-
-@command(
-    "getnodeaddresses",
-    "network",
-    args=[
-        Arg("count", ArgType.INTEGER, "How many at most; 0 for all", default=1),
-        Arg(
-            "network",
-            ArgType.STRING,
-            "Only of this network: ipv4, ipv6, onion, i2p or cjdns",
-            default=None,
-            completion=tuple(network.value for network in _NETWORKS),
-        ),
-    ],
-    help="Returns addresses that the node has heard of, at random.",
-    result="""[{
-  "time": n,                         when the node was last heard of, Unix seconds
-  "services": n,
-  "address": "str",
-  "port": n,
-  "network": "str"
-}, ...]""",
-    example="8 ipv4",
-)
-def get_node_addresses(context: AdminContext, count: int, network: str | None) -> list[dict[str, object]]:
-    if count < 0:
-        raise RpcError(rpc_errors.INVALID_PARAMETER, "Address count out of range")
-    if network is not None and network not in {known.value for known in _NETWORKS}:
-        raise RpcError(rpc_errors.INVALID_PARAMETER, f"Network not recognized: {network}")
-    known = context.addresses.sample(len(context.addresses))
-    wanted = [(address, info) for address, info in known if network in (None, address.network.value)]
-    return [
-        {
-            "time": info.last_seen,
-            "services": info.services,
-            "address": address.host,
-            "port": address.port,
-            "network": address.network.value,
-        }
-        for address, info in breathing(wanted[: count or None])
-    ]
-
-
-@command(
-    "getaddrmaninfo",
-    "network",
-    help="Returns how many addresses the node knows, by network.",
-    result="""{
-  "network": {                       ipv4, ipv6, onion, i2p, cjdns, all_networks
-    "new": n,                        never connected to
-    "tried": n,                      connected to before
-    "total": n
-  }, ...
-}""",
-)
-def get_addrman_info(context: AdminContext) -> dict[str, dict[str, int]]:
-    nothing = {"new": 0, "tried": 0, "total": 0}
-    counts = context.addresses.counts()
-    rows = {network.value: {**nothing, **counts.get(network.value, {})} for network in _NETWORKS}
-    return {**rows, "all_networks": {name: sum(row[name] for row in rows.values()) for name in nothing}}
