@@ -38,7 +38,7 @@ from ccnode.peers.bans import BanList
 from ccnode.peers.handshake import Handshake
 from ccnode.peers.inbound import Entrance, InboundLimits, InboundPolicy
 from ccnode.peers.keepalive import Keepalive
-from ccnode.peers.misbehaviour import Discouragement, Misbehaviour
+from ccnode.peers.misbehaviour import Discouragement, Misbehaviour, Unwanted
 from ccnode.peers.netgroup import NetGroupManager
 from ccnode.peers.permissions import Whitelist, implicit, parse_whitebind, parse_whitelist
 from ccnode.peers.subnet import Subnet
@@ -96,6 +96,7 @@ class Node:
         self.timers = Timers(clock)
         discouragement = Discouragement()
         misbehaviour = Misbehaviour(discouragement, self.bans if config.misbehavior == "classic" else None)
+        unwanted = Unwanted(discouragement, self.bans)
         whitelist = build_whitelist(config)
         services = config.services or 0
         self.sync = Synchronizer(self.chain, misbehaviour, clock, rng, announces=bool(services & ServiceFlags.NETWORK))
@@ -116,7 +117,7 @@ class Node:
                 keepalive=Keepalive(clock, rng, config.peertimeout),
                 misbehaviour=misbehaviour,
                 sync=self.sync,
-                addresses=AddressIntake(self.addrman, clock),
+                addresses=AddressIntake(self.addrman, clock, unwanted),
                 addrman=self.addrman,
                 inbound=InboundPolicy(
                     InboundLimits(
@@ -145,7 +146,7 @@ class Node:
         dialer = Dialer(
             manager,
             self.addrman,
-            discouragement,
+            unwanted,
             resolver,
             clock,
             timeout=config.timeout / 1000,

@@ -8,7 +8,7 @@ time, one per network group. Addresses are always numeric when they reach the so
 
 import logging
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass
 
 import gevent
@@ -20,7 +20,6 @@ from ccnode.network.dns import HostResolver
 from ccnode.network.hub import DeadlineExceeded, Supervisor, deadline, spawn
 from ccnode.network.manager import ConnectionManager
 from ccnode.peers.addrman import AddrMan
-from ccnode.peers.misbehaviour import Discouragement
 from ccnode.peers.peer import ConnectionType
 from ccnode.wire.address import Network, NetworkAddress
 
@@ -72,7 +71,7 @@ class Dialer:
         self,
         manager: ConnectionManager,
         addrman: AddrMan,
-        discouragement: Discouragement,
+        unwanted: Container[NetworkAddress],
         resolver: HostResolver,
         clock: Clock,
         *,
@@ -81,13 +80,14 @@ class Dialer:
         networks: Collection[Network] = (),
     ) -> None:
         """
+        :param unwanted: addresses that are not dialed on our own account.
         :param timeout: seconds one connection attempt may take.
         :param automatic_slots: how many connections to make without being told; 0 for none.
         :param networks: make those to addresses of these networks only; empty for any (``onlynet``).
         """
         self._manager = manager
         self._addrman = addrman
-        self._discouragement = discouragement
+        self._unwanted = unwanted
         self._resolver = resolver
         self._clock = clock
         self._timeout = timeout
@@ -209,8 +209,8 @@ class Dialer:
         return None
 
     def _avoid(self, address: NetworkAddress) -> bool:
-        """Not dialed: what we are connected to, its whole network group, and those that misbehaved."""
-        if address in self._discouragement or address.is_local():
+        """Not dialed: what we are connected to, its whole network group, and those nobody wants."""
+        if address in self._unwanted or address.is_local():
             return True
         group = _group(address)
         taken = [peer.address for peer in self._manager.peers.values() if not peer.inbound]

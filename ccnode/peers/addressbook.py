@@ -4,9 +4,12 @@ Only what an outbound peer sends in answer to our ``getaddr`` is stored. Everyth
 push, and an eclipse attack's raw material.
 """
 
+from collections.abc import Container
+
 from ccnode.clock import Clock
 from ccnode.peers.addrman import GOSSIP_PENALTY, AddrMan
 from ccnode.peers.peer import ConnectionType, Peer
+from ccnode.wire.address import NetworkAddress
 from ccnode.wire.addresses import Addr, AddrV2, TimedAddress
 from ccnode.wire.protocol import MAX_ADDR_TO_SEND, ServiceFlags
 
@@ -23,8 +26,10 @@ FUTURE_CLAIM = 600
 class AddressIntake:
     """Takes ``addr`` and ``addrv2`` from peers that were asked."""
 
-    def __init__(self, addrman: AddrMan, clock: Clock) -> None:
+    def __init__(self, addrman: AddrMan, clock: Clock, unwanted: Container[NetworkAddress] = ()) -> None:
+        """:param unwanted: addresses that are not stored."""
         self._addrman = addrman
+        self._unwanted = unwanted
         self._clock = clock
         self._asked: dict[int, int] = {}
 
@@ -47,7 +52,7 @@ class AddressIntake:
         entries = [
             TimedAddress(_plausible(entry.time, now), entry.services, entry.address)
             for entry in message.entries[:room]
-            if entry.services & useful
+            if entry.services & useful and entry.address not in self._unwanted
         ]
         self._addrman.add(entries, peer.address, GOSSIP_PENALTY)
         if peer.connection_type is ConnectionType.ADDR_FETCH and len(message) > 1:

@@ -83,6 +83,19 @@ class Discouragement:
         return len(self._addresses)
 
 
+class Unwanted:
+    """The addresses that are discouraged or banned: neither dialed on our own account nor stored."""
+
+    def __init__(self, discouragement: Discouragement, bans: BanList) -> None:
+        self._discouragement = discouragement
+        self._bans = bans
+
+    def __contains__(self, address: object) -> bool:
+        if not isinstance(address, NetworkAddress):
+            return False
+        return address in self._discouragement or self._bans.is_banned(address)
+
+
 class Misbehaviour:
     """Judges violations; every room that finds one calls `report`."""
 

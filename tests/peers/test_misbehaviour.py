@@ -3,9 +3,10 @@
 import pytest
 
 from ccnode.peers.bans import BanList
-from ccnode.peers.misbehaviour import BAN_SCORE, Discouragement, Misbehaviour, Violation, out_of_turn
+from ccnode.peers.misbehaviour import BAN_SCORE, Discouragement, Misbehaviour, Unwanted, Violation, out_of_turn
 from ccnode.peers.peer import ConnectionType, HandshakeStage
 from ccnode.peers.permissions import Permission
+from ccnode.peers.subnet import Subnet
 from ccnode.wire.address import NetworkAddress
 from tests.support.clock import ManualClock
 from tests.support.fakes import FakePeer
@@ -143,3 +144,14 @@ def test_out_of_turn(stage: HandshakeStage, command: str, expected: Violation | 
     peer = FakePeer()
     peer.stage = stage
     assert out_of_turn(peer, command) is expected
+
+
+def test_unwanted_is_who_is_discouraged_or_banned(core: Court) -> None:
+    unwanted = Unwanted(core.discouragement, core.bans)
+    core.discouragement.add(NetworkAddress.parse("8.8.8.8:1"))
+    core.bans.ban(Subnet.parse("9.0.0.0/8"), 10)
+    assert [NetworkAddress.parse(text) in unwanted for text in ("8.8.8.8:2", "8.8.8.9:1", "9.9.9.9:1")] == [
+        *(True, False, True)
+    ]
+    core.clock.advance(10)
+    assert NetworkAddress.parse("9.9.9.9:1") not in unwanted

@@ -188,3 +188,13 @@ def test_a_peer_that_was_only_to_give_addresses_is_done(count: int, done: bool) 
     taker.expect_from(peer)
     taker.on_addresses(peer, Addr(entries(count)))
     assert peer.closing is done
+
+
+def test_unwanted_addresses_are_left_out() -> None:
+    book = Book()
+    given = entries(5)
+    taker = AddressIntake(book, ManualClock(NOW), {given[1].address, given[3].address})  # type: ignore[arg-type]
+    peer = FakePeer()
+    taker.expect_from(peer)
+    taker.on_addresses(peer, Addr(given))
+    assert book.added == [given[0], given[2], given[4]]
