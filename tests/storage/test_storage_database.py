@@ -54,7 +54,7 @@ def test_new_database_has_its_tables(path: Path, db: Database) -> None:
     db.close()
     tables = sqlite_utils.Database(path)
     assert set(tables.table_names()) == TABLES
-    assert tables["addresses"].pks == ["network", "addr", "port"]
+    assert tables["addrman"].pks == ["network", "addr", "port"]
     assert tables.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
