@@ -1,6 +1,6 @@
 """The address manager on disk: one row per address, written behind.
 
-What changed is written a thousand rows at a time or when the timer says so, each time as one transaction that holds
+What changed is written some hundred rows at a time or when the timer says so, each time as one transaction that holds
 the manager between two calls: the death of the process loses what was learned since, never half of a move from one
 table to the other. Rows hold the slots, so that loading hashes nothing; the key that gave those slots lies beside
 them. Under another asmap the slots mean nothing, and every address is placed anew.
