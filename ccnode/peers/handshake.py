@@ -19,6 +19,7 @@ A headers-only node says relay=false and sends no ``sendcmpct``: it has no block
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 from ccnode.clock import Clock
@@ -119,7 +120,7 @@ class Handshake:
 
     def is_desirable(self, peer: Peer) -> bool:
         """Whether ``peer`` offers all the services that we want of one."""
-        return not desirable_services(peer.services, self._limited_peers_suffice()) & ~ServiceFlags(peer.services)
+        return not int(desirable_services(peer.services, self._limited_peers_suffice())) & ~peer.services
 
     def gone(self, peer: Peer) -> None:
         """The connection ended."""
@@ -219,6 +220,7 @@ def _nobody(_peer: Peer) -> None:
     """Nobody listens yet."""
 
 
+@lru_cache(maxsize=256)
 def desirable_services(offered: int, limited_suffices: bool) -> ServiceFlags:
     """What we want of a peer: NETWORK and WITNESS, or NETWORK_LIMITED in place of NETWORK near the tip."""
     if limited_suffices and offered & ServiceFlags.NETWORK_LIMITED:

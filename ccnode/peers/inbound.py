@@ -16,6 +16,7 @@ counts for them.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from math import inf
 
@@ -25,7 +26,10 @@ from ccnode.peers.misbehaviour import Discouragement
 from ccnode.peers.peer import Peer
 from ccnode.peers.permissions import Direction, Permission, Whitelist
 from ccnode.rng import Rng
-from ccnode.wire.address import NetworkAddress
+from ccnode.wire.address import Network, NetworkAddress
+
+CACHED_GROUPS = 16_384
+"""Addresses whose keyed netgroup is kept: with thousands of peers it is most of the time that an eviction takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +88,7 @@ class InboundPolicy:
         self._netgroup = netgroup
         self._is_desirable = is_desirable
         self._secret = rng.getrandbits(128).to_bytes(16, "little")
+        self._keyed = lru_cache(CACHED_GROUPS)(self._keyed_netgroup)
 
     def admit(self, address: NetworkAddress, entrance: Entrance, peers: Iterable[Peer]) -> Admission:
         """Decide about a connection from ``address`` that came in through ``entrance``, next to all ``peers``."""
@@ -124,7 +129,7 @@ class InboundPolicy:
         return Candidate(
             id=peer.id,
             connected=int(peer.connected_at),
-            keyed_netgroup=self._keyed_netgroup(peer.address),
+            keyed_netgroup=self._keyed(peer.address),
             min_ping=inf if peer.min_ping is None else peer.min_ping,
             # To us a new header is what a new block is to a node that has blocks: it cannot be had for nothing.
             last_block=int(max(peer.last_block, peer.last_header)),
@@ -133,7 +138,7 @@ class InboundPolicy:
             relays_transactions=bool(peer.version) and peer.relay,
             prefer_evict=peer.prefer_evict,
             is_local=peer.address.is_local(),
-            network=peer.network,
+            network=Network.ONION if peer.inbound_onion else peer.address.network,
             no_ban=Permission.NO_BAN in peer.permissions,
             score=peer.misbehaviour_score,
         )

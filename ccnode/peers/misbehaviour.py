@@ -114,11 +114,12 @@ class Misbehaviour:
         else:
             due = before < BAN_SCORE <= peer.misbehaviour_score
         reason = f"misbehaving: {detail or violation.label}"
+        if due and spared(peer):
+            why = "was added by hand" if peer.connection_type is ConnectionType.MANUAL else "has the noban permission"
+            log.warning("peer=%d %s; it stays, because it %s", peer.id, reason, why)
+            return
         log.log(logging.INFO if due else logging.DEBUG, "peer=%d %s", peer.id, reason)
         if not due:
-            return
-        if spared(peer):
-            log.warning("peer=%d stays, because a person chose it", peer.id)
             return
         peer.disconnect(reason)
         if not peer.address.is_local():
