@@ -7,7 +7,7 @@ command, or a fault of chain or storage. `Node.close` undoes it all in reverse o
 
 import gc
 import logging
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import ExitStack
 
 import gevent
@@ -24,11 +24,12 @@ from ccnode.chain.index import TipChanged
 from ccnode.chain.params import ChainParams
 from ccnode.clock import SystemClock
 from ccnode.errors import ExitStatus, StartupError
-from ccnode.network.dialer import FULL_RELAY, Dialer
+from ccnode.network.dialer import Dialer
 from ccnode.network.dns import HostResolver, SeedResolver
 from ccnode.network.hub import HubLag
 from ccnode.network.manager import ConnectionManager, NetworkRooms
 from ccnode.network.network import Network
+from ccnode.network.outbound import AutomaticOutbound
 from ccnode.network.seeding import DnsSeeding
 from ccnode.network.timers import Timeline, Timers
 from ccnode.options import Config
@@ -40,15 +41,19 @@ from ccnode.peers.inbound import Entrance, InboundLimits, InboundPolicy
 from ccnode.peers.keepalive import Keepalive
 from ccnode.peers.misbehaviour import Discouragement, Misbehaviour, Unwanted
 from ccnode.peers.netgroup import NetGroupManager
+from ccnode.peers.outbound import OutboundPolicy, outbound_slots
+from ccnode.peers.peer import ConnectionType
 from ccnode.peers.permissions import Whitelist, implicit, parse_whitebind, parse_whitelist
 from ccnode.peers.subnet import Subnet
 from ccnode.rng import system_rng
 from ccnode.storage.addrman_store import AddrManStore
+from ccnode.storage.anchors import save_anchors, take_anchors
 from ccnode.storage.bans import BanTable
 from ccnode.storage.database import Database
 from ccnode.storage.datadir import DataDir
 from ccnode.storage.header_file import HeaderFile, HeaderFileKind, salvage
 from ccnode.storage.state import load_invalid_headers, replace_invalid_headers
+from ccnode.sync.extra import ExtraPeers
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import Network as AddressNetwork
 from ccnode.wire.address import NetworkAddress
@@ -63,8 +68,8 @@ SYNC_SECONDS = 1.0
 FLUSH_SECONDS = 60.0
 """Time between two writes of what was learned about addresses."""
 
-OTHER_OUTBOUND = 3
-"""Outbound slots beside the full-relay ones that ``maxconnections`` counts: two block-relay-only and a feeler."""
+REACHABLE_NETWORKS = frozenset({AddressNetwork.IPV4, AddressNetwork.IPV6})
+"""Where connections can go without a proxy."""
 
 LIMITED_PEER_BLOCKS = 144
 """With a tip younger than so many block intervals, peers that keep only recent blocks are good enough."""
@@ -108,7 +113,6 @@ class Node:
             our_height=self.height,
             limited_peers_suffice=self._limited_peers_suffice,
         )
-        full_relay = min(FULL_RELAY, config.maxconnections)
         manager = ConnectionManager(
             magic=params.magic,
             factory=MessageFactory(params.header_format.size, params.headers_carry_tx_count),
@@ -121,7 +125,7 @@ class Node:
                 addrman=self.addrman,
                 inbound=InboundPolicy(
                     InboundLimits(
-                        total=max(0, config.maxconnections - full_relay - OTHER_OUTBOUND),
+                        total=max(0, config.maxconnections - outbound_slots(config.maxconnections)),
                         per_address=config.maxinboundperip,
                         per_netgroup=config.maxinboundpernetgroup,
                     ),
@@ -143,17 +147,9 @@ class Node:
         )
         resolver = HostResolver(params.default_port, names=config.dns)
         self._closing.callback(resolver.close)
-        dialer = Dialer(
-            manager,
-            self.addrman,
-            unwanted,
-            resolver,
-            clock,
-            timeout=config.timeout / 1000,
-            automatic_slots=full_relay if config.automatic else 0,
-            networks=[AddressNetwork(name) for name in config.onlynet],
-        )
-        self.network = Network(manager, dialer, self.timers, self._seeding(dialer))
+        dialer = Dialer(manager, self.addrman, resolver, clock, timeout=config.timeout / 1000)
+        outbound = self._automatic_outbound(dialer, manager, unwanted) if config.automatic else None
+        self.network = Network(manager, dialer, self.timers, outbound=outbound, seeding=self._seeding(manager))
         self.admin = AdminServer(self.datadir.socket, Dispatcher(REGISTRY, self._admin_context(), self._fault).answer)
         manager.set_network_active(config.networkactive)
         self.chain.subscribe(self._tip_changed)
@@ -166,6 +162,7 @@ class Node:
         self.lag = HubLag()
         self._closing.callback(self.lag.stop)
         self._closing.callback(self.network.close)
+        self._closing.callback(self._save_anchors)
         self.network.listen(entrances(config, self.params.default_port))
         self._closing.callback(self.admin.close)
         self.admin.start()
@@ -207,7 +204,7 @@ class Node:
             gc.enable()
         self.addrman_store = AddrManStore(self.database)
         self.addrman = self.addrman_store.open(
-            NetGroupManager(load_asmap(self.config)),
+            NetGroupManager(load_asmap(self.config), group_unroutable=self.config.allowunroutable),
             self.clock,
             system_rng(),
             allow_unroutable=self.config.allowunroutable,
@@ -256,7 +253,29 @@ class Node:
         age = self.clock.now() - self.chain.index.time(self.chain.index.tip)
         return age < LIMITED_PEER_BLOCKS * self.params.spacing
 
-    def _seeding(self, dialer: Dialer) -> DnsSeeding | None:
+    def _automatic_outbound(
+        self, dialer: Dialer, manager: ConnectionManager, unwanted: Container[NetworkAddress]
+    ) -> AutomaticOutbound:
+        config, clock, rng = self.config, self.clock, system_rng()
+        networks = {AddressNetwork(name) for name in config.onlynet} or REACHABLE_NETWORKS
+        policy = OutboundPolicy(
+            self.addrman,
+            clock,
+            rng,
+            max_connections=config.maxconnections,
+            networks=networks & REACHABLE_NETWORKS,
+            limited_peers_suffice=self._limited_peers_suffice,
+            refuses=unwanted.__contains__,
+            anchors=self.database.call(take_anchors),
+        )
+        extra = ExtraPeers(self.chain, clock)
+        return AutomaticOutbound(dialer, manager, self.addrman, policy, extra, self.sync, self.timers, clock, rng)
+
+    def _save_anchors(self) -> None:
+        if self.network.outbound is not None:
+            self.database.post(save_anchors, self.network.outbound.anchors_to_save())
+
+    def _seeding(self, manager: ConnectionManager) -> DnsSeeding | None:
         config, params = self.config, self.params
         seeds = config.signetseednode or params.dns_seeds
         if not seeds or not (config.dnsseed or config.forcednsseed):
@@ -267,7 +286,7 @@ class Node:
             self.addrman,
             self.clock,
             system_rng(),
-            outbound_count=dialer.automatic_count,
+            outbound_count=lambda: manager.count_of(ConnectionType.OUTBOUND_FULL_RELAY),
             force=config.forcednsseed,
         )
 

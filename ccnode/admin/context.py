@@ -18,7 +18,7 @@ from ccnode.clock import SystemClock
 from ccnode.options import Config
 from ccnode.peers.addrman import AddrMan
 from ccnode.peers.bans import BanList
-from ccnode.peers.peer import Peer
+from ccnode.peers.peer import ConnectionType, Peer
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import NetworkAddress
 
@@ -55,7 +55,21 @@ class Connections(Protocol):
     @property
     def added_nodes(self) -> Sequence[str]: ...
 
+    @property
+    def anchors(self) -> Sequence[tuple[NetworkAddress, str]]:
+        """The anchors loaded at the start, each with what became of it."""
+        ...
+
+    @property
+    def anchors_to_save(self) -> Sequence[NetworkAddress]:
+        """Those that a stop at this moment would save."""
+        ...
+
     def set_network_active(self, active: bool) -> None: ...
+
+    def open_connection(self, address: NetworkAddress, kind: ConnectionType) -> bool:
+        """Dial once, as a connection of this type; False if there is none."""
+        ...
 
     def add_node(self, target: str) -> bool:
         """Keep a link to ``target``; False if that is asked for already."""

@@ -1,14 +1,15 @@
-"""Outbound connections: the peers a person asked for, and those the node finds itself.
+"""Dialing, and the connections that a person asked for.
 
 Each configured target (``connect``, ``addnode``) has a greenlet that keeps it connected: dial, wait for the end of the
 connection, pause, dial again. The pause doubles up to Core's cap for the kind of target and starts small again after a
-connection that lasted. Automatic connections fill `FULL_RELAY` slots from the address manager, a few dials at a
-time, one per network group. Addresses are always numeric when they reach the socket; names are looked up before.
+connection that lasted. Addresses are always numeric when they reach the socket; names are looked up before. Automatic
+connections are ``outbound.py``'s.
 """
 
+import contextlib
 import logging
 import socket
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import gevent
@@ -17,22 +18,13 @@ from gevent.event import Event
 from ccnode.clock import Clock
 from ccnode.network.connection import Connection
 from ccnode.network.dns import HostResolver
-from ccnode.network.hub import DeadlineExceeded, Supervisor, deadline, spawn
+from ccnode.network.hub import DeadlineExceeded, deadline, spawn
 from ccnode.network.manager import ConnectionManager
 from ccnode.peers.addrman import AddrMan
 from ccnode.peers.peer import ConnectionType
 from ccnode.wire.address import Network, NetworkAddress
 
 log = logging.getLogger("ccnode.net")
-
-FULL_RELAY = 8
-"""Automatic outbound connections (Core: ``MAX_OUTBOUND_FULL_RELAY_CONNECTIONS``)."""
-
-DRAWS = 100
-"""Draws from the address manager for one automatic connection."""
-
-DIALS_AT_ONCE = 4
-"""Automatic dials under way at the same time; most addresses do not answer."""
 
 FIRST_PAUSE = 0.5
 """Seconds before a failed target is dialed again the first time."""
@@ -45,9 +37,6 @@ ADDNODE_LONGEST_PAUSE = 60.0
 
 LASTING = 60.0
 """A connection of at least so many seconds was a good one: the next pause starts small."""
-
-LOOP_PAUSE = 0.5
-"""Seconds between two looks at the automatic slots (Core's loop)."""
 
 MAX_FAILURES = 32
 """Failed targets remembered for the advice to a node without peers."""
@@ -71,32 +60,19 @@ class Dialer:
         self,
         manager: ConnectionManager,
         addrman: AddrMan,
-        unwanted: Container[NetworkAddress],
         resolver: HostResolver,
         clock: Clock,
         *,
         timeout: float,
-        automatic_slots: int,
-        networks: Collection[Network] = (),
     ) -> None:
-        """
-        :param unwanted: addresses that are not dialed on our own account.
-        :param timeout: seconds one connection attempt may take.
-        :param automatic_slots: how many connections to make without being told; 0 for none.
-        :param networks: make those to addresses of these networks only; empty for any (``onlynet``).
-        """
+        """:param timeout: seconds one connection attempt may take."""
         self._manager = manager
         self._addrman = addrman
-        self._unwanted = unwanted
         self._resolver = resolver
         self._clock = clock
         self._timeout = timeout
-        self._automatic_slots = automatic_slots
-        self._networks = networks
         self._targets: dict[str, Target] = {}
-        self._dialing: set[NetworkAddress] = set()
         self._stopping = Event()
-        self._automatic: Supervisor | None = None
         self.failures: dict[str, str] = {}
         """Target to reason, the last `MAX_FAILURES` that failed."""
         self.attempts = 0
@@ -112,6 +88,14 @@ class Dialer:
     def added_nodes(self) -> list[str]:
         """The targets that ``addnode`` added."""
         return [target.text for target in self._targets.values() if target.longest_pause == ADDNODE_LONGEST_PAUSE]
+
+    def added_addresses(self) -> set[NetworkAddress]:
+        """Those of them that are numeric."""
+        found = set()
+        for text in self.added_nodes:
+            with contextlib.suppress(ValueError):
+                found.add(NetworkAddress.parse(text, self._resolver.default_port))
+        return found
 
     def add_node(self, text: str) -> bool:
         """Keep ``text`` connected from now on; False if it already is a target."""
@@ -167,65 +151,15 @@ class Dialer:
             self._failed(text, f"unknown name: {error}")
             return None
         for address in addresses:
-            peer = self._dial(address, kind, text)
+            peer = self.dial(address, kind, text)
             if peer is not None:
                 return peer
         return None
 
-    # -- automatic connections -----------------------------------------------------------------------------------
-
-    def start_automatic(self) -> None:
-        """Begin to fill the automatic slots."""
-        if self._automatic_slots:
-            self._automatic = Supervisor("dialer", self._fill_slots)
-
-    def automatic_count(self) -> int:
-        """Automatic outbound connections, unfinished handshakes included."""
-        kind = ConnectionType.OUTBOUND_FULL_RELAY
-        return sum(peer.connection_type is kind for peer in self._manager.peers.values())
-
-    def _fill_slots(self) -> None:
-        while not self._stopping.wait(LOOP_PAUSE):
-            while self._wants_another():
-                address = self._candidate()
-                if address is None:
-                    break
-                self._dialing.add(address)
-                spawn(f"dial {address}", self._dial_automatic, address)
-
-    def _wants_another(self) -> bool:
-        busy = len(self._dialing)
-        free = self._automatic_slots - self.automatic_count() - busy
-        return self._manager.network_active and free > 0 and busy < DIALS_AT_ONCE
-
-    def _candidate(self) -> NetworkAddress | None:
-        """An address worth dialing, None if luck did not bring one."""
-        for _ in range(DRAWS):
-            chosen = self._addrman.select(networks=self._networks or None)
-            if chosen is None:
-                return None
-            if not self._avoid(chosen[0]):
-                return chosen[0]
-        return None
-
-    def _avoid(self, address: NetworkAddress) -> bool:
-        """Not dialed: what we are connected to, its whole network group, and those nobody wants."""
-        if address in self._unwanted or address.is_local():
-            return True
-        group = _group(address)
-        taken = [peer.address for peer in self._manager.peers.values() if not peer.inbound]
-        return any(_group(other) == group for other in (*taken, *self._dialing))
-
-    def _dial_automatic(self, address: NetworkAddress) -> None:
-        try:
-            self._addrman.attempt(address)
-            self._dial(address, ConnectionType.OUTBOUND_FULL_RELAY, None)
-        finally:
-            self._dialing.discard(address)
-
     # -- the connection itself -----------------------------------------------------------------------------------
 
-    def _dial(self, address: NetworkAddress, kind: ConnectionType, name: str | None) -> Connection | None:
+    def dial(self, address: NetworkAddress, kind: ConnectionType, name: str | None = None) -> Connection | None:
+        """One attempt; the connection, or None with the reason in `failures`."""
         if self._manager.is_connected_to(address):
             self._failed(name or str(address), "already connected")
             return None
@@ -250,8 +184,6 @@ class Dialer:
     def close(self) -> None:
         """Stop dialing; connections are the manager's."""
         self._stopping.set()
-        if self._automatic is not None:
-            self._automatic.stop()
         tasks = [target.task for target in self._targets.values() if target.task is not None]
         gevent.killall(tasks, timeout=1.0)
 
@@ -276,12 +208,3 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, DeadlineExceeded):
         return "no answer"
     return (isinstance(error, OSError) and error.strerror) or str(error)
-
-
-def _group(address: NetworkAddress) -> bytes:
-    """Addresses of one operator tend to share it: /16 of IPv4, /32 of IPv6, each address elsewhere."""
-    if address.network is Network.IPV4:
-        return b"4" + address.addr[:2]
-    if address.network is Network.IPV6:
-        return b"6" + address.addr[:4]
-    return address.addr

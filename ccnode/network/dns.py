@@ -92,19 +92,19 @@ class HostResolver:
 
     def __init__(self, default_port: int, *, names: bool = True) -> None:
         """:param names: look names up at all (``dns``); otherwise only numeric and .onion targets are known."""
-        self._default_port = default_port
+        self.default_port = default_port
         self._names = names
         self._pool = ThreadPool(1)
 
     def addresses(self, target: str) -> list[NetworkAddress]:
         """The addresses of ``host[:port]``; numeric and .onion ones without asking anybody. OSError if unknown."""
         try:
-            return [NetworkAddress.parse(target, self._default_port)]
+            return [NetworkAddress.parse(target, self.default_port)]
         except ValueError:
             host, given_port = split_host_port(target)
         if not self._names:
             raise OSError(f"{host} is a name, and dns is off")
-        port = self._default_port if given_port is None else given_port
+        port = self.default_port if given_port is None else given_port
         try:
             with deadline(HOST_LIFETIME):
                 found = self._pool.apply(_native_getaddrinfo, (host, port))

@@ -303,6 +303,8 @@ class ConnectionManager:
         if not peer.inbound:
             self._rooms.addrman.set_services(peer.address, peer.services)
             self._rooms.addrman.good(peer.address)
+        if peer.connection_type is ConnectionType.FEELER:
+            peer.disconnect("feeler: the address answers")
 
     # -- passes --------------------------------------------------------------------------------------------------
 
@@ -351,6 +353,10 @@ class ConnectionManager:
     def count(self, *, inbound: bool) -> int:
         """Connections in one direction, unfinished handshakes included."""
         return sum(peer.inbound is inbound for peer in self.peers.values())
+
+    def count_of(self, kind: ConnectionType) -> int:
+        """Connections of one type, unfinished handshakes included."""
+        return sum(peer.connection_type is kind for peer in self.peers.values())
 
     def is_connected_to(self, address: NetworkAddress) -> bool:
         """Whether a connection to this address and port exists."""

@@ -9,19 +9,33 @@ from ccnode.network.dialer import Dialer
 from ccnode.network.hub import Supervisor
 from ccnode.network.listener import Listener, bind
 from ccnode.network.manager import ConnectionManager
+from ccnode.network.outbound import AutomaticOutbound
 from ccnode.network.seeding import DnsSeeding
 from ccnode.network.timers import Timers
 from ccnode.peers.inbound import Entrance
+from ccnode.peers.peer import ConnectionType
 from ccnode.wire.address import NetworkAddress
 
 
 class Network:
     """Everything with a socket that faces other nodes."""
 
-    def __init__(self, manager: ConnectionManager, dialer: Dialer, timers: Timers, seeding: DnsSeeding | None) -> None:
-        """:param seeding: None where no DNS seeds are to be asked."""
+    def __init__(
+        self,
+        manager: ConnectionManager,
+        dialer: Dialer,
+        timers: Timers,
+        *,
+        outbound: AutomaticOutbound | None,
+        seeding: DnsSeeding | None,
+    ) -> None:
+        """
+        :param outbound: None where the node makes no connections by itself.
+        :param seeding: None where no DNS seeds are to be asked.
+        """
         self.manager = manager
         self.dialer = dialer
+        self.outbound = outbound
         self.seeding = seeding
         self._timers = timers
         self._listeners: list[Listener] = []
@@ -46,7 +60,8 @@ class Network:
         for target in addnode:
             self.dialer.add_node(target)
         self.dialer.fetch_addresses(seednode)
-        self.dialer.start_automatic()
+        if self.outbound is not None:
+            self.outbound.start()
         if self.seeding is not None:
             self.seeding.start()
 
@@ -61,6 +76,8 @@ class Network:
         self.close_listeners()
         if self.seeding is not None:
             self.seeding.close()
+        if self.outbound is not None:
+            self.outbound.close()
         self.dialer.close()
         self.manager.close()
         if self._timer_loop is not None:
@@ -100,6 +117,20 @@ class Network:
     @property
     def added_nodes(self) -> list[str]:
         return self.dialer.added_nodes
+
+    @property
+    def anchors(self) -> list[tuple[NetworkAddress, str]]:
+        """The anchors loaded at the start, each with what became of it."""
+        return [] if self.outbound is None else [(anchor.address, anchor.outcome) for anchor in self.outbound.anchors]
+
+    @property
+    def anchors_to_save(self) -> list[NetworkAddress]:
+        """Those that a stop at this moment would save."""
+        return [] if self.outbound is None else self.outbound.anchors_to_save()
+
+    def open_connection(self, address: NetworkAddress, kind: ConnectionType) -> bool:
+        """Dial once, as a connection of this type; False if there is none."""
+        return self.dialer.dial(address, kind) is not None
 
     def set_network_active(self, active: bool) -> None:
         self.manager.set_network_active(active)

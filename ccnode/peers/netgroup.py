@@ -40,13 +40,19 @@ _TEREDO: Final = bytes.fromhex("20010000")  # RFC4380, which writes the address 
 class NetGroupManager:
     """Groups of addresses, by prefix or by autonomous system."""
 
-    def __init__(self, asmap: Asmap | None = None) -> None:
+    def __init__(self, asmap: Asmap | None = None, *, group_unroutable: bool = False) -> None:
+        """
+        :param group_unroutable: part addresses of private networks and of this machine by prefix as well, for networks
+            that consist of them; otherwise they are all one group.
+        """
         self._asmap = asmap
+        self._group_unroutable = group_unroutable
 
     @property
     def checksum(self) -> bytes:
         """Changes whenever groups do: the asmap's checksum, empty without one."""
-        return b"" if self._asmap is None else self._asmap.checksum
+        suffix = b"unroutable" if self._group_unroutable else b""
+        return suffix if self._asmap is None else self._asmap.checksum + suffix
 
     def mapped_as(self, address: NetworkAddress) -> int:
         """The AS number of a routable IPv4 or IPv6 address, 0 if it has none or there is no asmap."""
@@ -58,7 +64,7 @@ class NetGroupManager:
         network, addr = address.network, address.addr
         if network is Network.INTERNAL:
             return _CLASSES[network] + addr
-        if not address.is_routable():
+        if not address.is_routable() and not self._group_unroutable:
             return UNROUTABLE_GROUP
         linked = linked_ipv4(address)
         if self._asmap is not None and network in (Network.IPV4, Network.IPV6):

@@ -68,6 +68,10 @@ class ExtraPeers:
                 log.info("the tip has not moved for %.0f minutes; trying one more outbound peer", minutes)
         return self.stale
 
+    def extra_peer_went(self) -> None:
+        """The extra full-relay peer has served its purpose, until the tip is judged again."""
+        self.stale = False
+
     def tip_is_near_present(self) -> bool:
         """Whether blocks can be expected to follow one another as they are found."""
         index = self._chain.index

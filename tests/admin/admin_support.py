@@ -71,7 +71,13 @@ class FakeConnections:
         self.total_bytes_received = 2000
         self.listening = [NetworkAddress.parse("127.0.0.1:18444"), NetworkAddress.parse("8.8.8.8:18444")]
         self.added_nodes: list[str] = []
+        self.anchors = [(NetworkAddress.parse("8.1.1.1:8333"), "connected")]
+        self.anchors_to_save = [NetworkAddress.parse("8.2.1.1:8333")]
         self.done: list[object] = []
+
+    def open_connection(self, address: NetworkAddress, kind: ConnectionType) -> bool:
+        self.done.append((str(address), kind.value))
+        return address.port != 1
 
     def set_network_active(self, active: bool) -> None:
         self.network_active = active

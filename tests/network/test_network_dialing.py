@@ -18,13 +18,12 @@ from ccnode.network import dialer as dialer_module
 from ccnode.network import dns as dns_module
 from ccnode.network import listener as listener_module
 from ccnode.network import seeding as seeding_module
-from ccnode.network.dialer import DIALS_AT_ONCE, Dialer
+from ccnode.network.dialer import Dialer
 from ccnode.network.dns import MAX_PER_SEED, HostResolver, SeedResolver
 from ccnode.network.listener import Listener, bind
 from ccnode.network.seeding import OLDEST_AGE, YOUNGEST_AGE, DnsSeeding
-from ccnode.peers.misbehaviour import Discouragement
 from ccnode.peers.peer import ConnectionType
-from ccnode.wire.address import Network, NetworkAddress
+from ccnode.wire.address import NetworkAddress
 from tests.support.clock import ManualClock
 from tests.support.network import eventually
 
@@ -128,54 +127,38 @@ class FakeManager:
 
 
 class FakeBook:
-    """Addresses in order."""
+    """An address manager that keeps what it is told."""
 
-    def __init__(self, *addresses: str) -> None:
-        self.addresses = [NetworkAddress.parse(text, 8333) for text in addresses]
-        self.attempts: list[NetworkAddress] = []
+    def __init__(self, known: int = 0) -> None:
+        self.known = known
         self.added: list[tuple[NetworkAddress, list]] = []
-        self.turn = -1
-
-    def select(self, networks=None) -> tuple[NetworkAddress, int] | None:
-        """The next one not dialed yet, round and round."""
-        untried = [a for a in self.addresses if a not in self.attempts and networks in (None, [a.network])]
-        self.turn += 1
-        return (untried[self.turn % len(untried)], 0) if untried else None
-
-    def attempt(self, address: NetworkAddress) -> None:
-        self.attempts.append(address)
 
     def add(self, entries, source: NetworkAddress) -> int:
         self.added.append((source, list(entries)))
         return len(entries)
 
     def __len__(self) -> int:
-        return len(self.addresses)
+        return self.known + len(self.added)
 
 
 class Switchboard:
     """A dialer whose connection attempts a test decides: ``answers[host]`` is an error, or how long it takes."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *book: str, slots: int = 8, networks=()) -> None:
-        monkeypatch.setattr(dialer_module, "LOOP_PAUSE", 0.002)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(dialer_module, "FIRST_PAUSE", 0.002)
         monkeypatch.setattr(dialer_module, "connect", self._connect)
         self.dialed: list[str] = []
         self.answers: dict[str, OSError | float] = {}
         self.at_once = self.most_at_once = 0
         self.manager = FakeManager()
-        self.book = FakeBook(*book)
-        self.discouragement = Discouragement()
+        self.book = FakeBook()
         self.resolver = HostResolver(18444, names=False)
         self.dialer = Dialer(
             self.manager,  # type: ignore[arg-type]
             self.book,  # type: ignore[arg-type]
-            self.discouragement,
             self.resolver,
             ManualClock(),
             timeout=1.0,
-            automatic_slots=slots,
-            networks=networks,
         )
 
     def _connect(self, address: NetworkAddress, _timeout: float):
@@ -254,31 +237,6 @@ def test_added_nodes_come_and_go(board: Switchboard) -> None:
     assert board.dialer.failures["127.0.0.1:5"] == "already connected"
     assert board.dialer.try_once("nowhere.example") is None
     assert "dns is off" in board.dialer.failures["nowhere.example"]
-
-
-def test_automatic_slots_are_filled_a_few_at_a_time_one_per_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    book = [f"8.{i}.{j}.1" for i in range(12) for j in range(3)]
-    board = Switchboard(monkeypatch, *book, slots=8)
-    board.answers["8.0.0.1"] = OSError(errno.ETIMEDOUT, "timed out")
-    board.discouragement.add(NetworkAddress.parse("8.1.0.1:8333"))
-    board.dialer.start_automatic()
-    eventually(lambda: len(board.connected()) == 8)
-    gevent.sleep(0.02)
-    groups = [text.split(".")[1] for text in board.connected()]
-    assert len(groups) == 8 == len(set(groups))
-    assert board.most_at_once <= DIALS_AT_ONCE
-    assert "8.1.0.1:8333" not in board.dialed
-    assert board.dialer.automatic_count() == 8
-    board.dialer.close()
-
-
-def test_only_the_networks_that_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    board = Switchboard(monkeypatch, "8.8.8.8", "[2a00::1]:8333", networks=[Network.IPV6])
-    board.dialer.start_automatic()
-    eventually(board.connected)
-    gevent.sleep(0.02)
-    assert board.dialed == ["[2a00::1]:8333"]
-    board.dialer.close()
 
 
 def test_a_real_connection_and_its_failures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -399,7 +357,7 @@ def test_known_addresses_get_a_head_start(
     nameserver: NameServer, monkeypatch: pytest.MonkeyPatch, outbound: int, force: bool, asks: bool
 ) -> None:
     monkeypatch.setattr(seeding_module, "HEAD_START", 0.02)
-    book = FakeBook("8.8.8.8")
+    book = FakeBook(known=1)
     seeds = seeding(nameserver, book, outbound=outbound, force=force)
     seeds.start()
     gevent.sleep(0.2)

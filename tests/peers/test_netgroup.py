@@ -36,6 +36,16 @@ def test_groups_are_core_s(text: str, group: str) -> None:
     assert NetGroupManager().group(address) == bytes.fromhex(group)
 
 
+def test_a_network_of_unroutable_addresses_can_be_parted_by_prefix() -> None:
+    groups = NetGroupManager(group_unroutable=True)
+    assert groups.group(NetworkAddress.parse("127.5.0.1", 1)) == bytes.fromhex("017f05")
+    assert groups.group(NetworkAddress.parse("10.1.2.3", 1)) == bytes.fromhex("010a01")
+    assert groups.group(NetworkAddress.parse("8.8.8.8", 1)) == NetGroupManager().group(
+        NetworkAddress.parse("8.8.8.8", 1)
+    )
+    assert groups.checksum != NetGroupManager().checksum
+
+
 def test_cjdns_skips_the_byte_that_all_share() -> None:
     address = NetworkAddress.parse("fc12:3456:789a::1", 8333, cjdns=True)
     assert NetGroupManager().group(address) == bytes.fromhex("05fc1f")

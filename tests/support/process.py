@@ -18,7 +18,11 @@ STOP_SECONDS = 15.0
 class NodeProcess:
     """``ccnode --chain=CHAIN --datadir=DIR ARGUMENTS``, run as a user would."""
 
-    def __init__(self, datadir: Path, *arguments: str, chain: str = "regtest", wait: bool = True) -> None:
+    def __init__(
+        self, datadir: Path, *arguments: str, chain: str = "regtest", wait: bool = True, automatic: bool = False
+    ) -> None:
+        """:param automatic: let the node choose its peers; otherwise it has only those that ``connect`` names."""
+        self.automatic = automatic
         self.datadir = datadir
         self.chain = chain
         self.folder = datadir if chain == "mainnet" else datadir / chain
@@ -32,7 +36,8 @@ class NodeProcess:
     def _spawn(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "ccnode", f"--chain={self.chain}", f"--datadir={self.datadir}"]
         defaults = [] if any("bind" in text or "listen" in text for text in self.arguments) else ["--bind=127.0.0.1:0"]
-        defaults += [] if any("connect" in text for text in self.arguments) else ["--connect=0"]
+        alone = not self.automatic and not any("connect" in text for text in self.arguments)
+        defaults += ["--connect=0"] if alone else []
         env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
         with self.output.open("ab") as output:
             return subprocess.Popen(

@@ -119,22 +119,24 @@ def version_message(
 class HeaderPeer:
     """A listening peer that serves ``headers`` (without the genesis) above ``genesis_hash``."""
 
-    def __init__(self, headers: Sequence[bytes], genesis: bytes, magic: bytes = REGTEST_MAGIC) -> None:
+    def __init__(
+        self, headers: Sequence[bytes], genesis: bytes, magic: bytes = REGTEST_MAGIC, host: str = "127.0.0.1"
+    ) -> None:
         self.magic = magic
         self._lock = threading.Lock()
         self.set_chain(headers, genesis)
         self.requests: list[GetHeaders] = []
         self.links: list[Link] = []
         self.connections = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
+        self._listener = socket.create_server((host, 0))
+        self.host, self.port = self._listener.getsockname()
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
     @property
     def target(self) -> str:
         """What a node's ``connect`` wants."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def set_chain(self, headers: Sequence[bytes], genesis: bytes) -> None:
         """Serve another chain from now on."""
@@ -164,6 +166,8 @@ class HeaderPeer:
             link.send(Pong(message.nonce))
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # or the waiting accept would take one more connection
         self._listener.close()
         for link in self.links:
             with contextlib.suppress(OSError):
