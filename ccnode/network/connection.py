@@ -21,6 +21,7 @@ directions): dead connections are the keepalive's business.
 import logging
 import os
 import socket
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -30,7 +31,7 @@ from gevent.event import Event
 from ccnode.clock import Clock
 from ccnode.errors import FramingError
 from ccnode.network.budget import Claim, ReceiveBudget
-from ccnode.network.hub import DeadlineExceeded, breathe, deadline, spawn
+from ccnode.network.hub import DeadlineExceeded, breathe, deadline, spawn, turns
 from ccnode.peers.peer import ConnectionType, Peer
 from ccnode.wire.address import NetworkAddress
 from ccnode.wire.framing import Frame, Transport
@@ -170,7 +171,7 @@ class Connection(Peer):
         return self._queued
 
     def _read_loop(self) -> None:
-        next_frame, deliver = self._transport.next_frame, self._deliver
+        next_frame, deliver, turn, now = self._transport.next_frame, self._deliver, turns(), time.monotonic
         while self.disconnect_reason is None:
             frame = next_frame()
             if frame is None:
@@ -181,7 +182,8 @@ class Connection(Peer):
                     self._release_claim()
                 if self._queued > self.max_send_buffer:
                     self.wait_drained()
-            breathe()
+            if now() > turn.ends:
+                breathe()
 
     def _fill(self) -> None:
         """Wait for bytes and give them to the transport; a large payload is received in place."""

@@ -72,6 +72,7 @@ def read_all(node: Node, data: bytes) -> float:
 
 def _finish(node: Node, peer: Connection) -> None:
     peer.stage = HandshakeStage.ESTABLISHED
+    peer.accept_large_messages()
     node.sync.joined(peer)
     node.network.manager.wait_gone(peer)
     if peer.disconnect_reason != "the peer closed the connection":
