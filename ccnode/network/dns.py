@@ -6,6 +6,7 @@ the hub: dnspython works on cooperative sockets, and every query has a lifetime.
 """
 
 import _socket
+import contextlib
 import logging
 from collections.abc import Sequence
 
@@ -31,6 +32,10 @@ QUERY_LIFETIME = 8.0
 
 HOST_LIFETIME = 15.0
 """Seconds for looking up a configured name."""
+
+CLOSE_SECONDS = 0.5
+"""How long the end of the node waits for a look-up under way. The system may take half a minute for one, and nobody
+wants to know any more."""
 
 
 class SeedResolver:
@@ -113,7 +118,9 @@ class HostResolver:
         return [NetworkAddress.parse(text, port) for text in found]
 
     def close(self) -> None:
-        self._pool.kill()
+        """End the thread, or leave it to the end of the process if it is still at a look-up."""
+        with contextlib.suppress(DeadlineExceeded), deadline(CLOSE_SECONDS):
+            self._pool.kill()
 
 
 def _native_getaddrinfo(host: str, port: int) -> list[str]:

@@ -380,3 +380,16 @@ def test_numeric_targets_need_no_resolver() -> None:
     assert [str(address) for address in resolver.addresses("[::1]:5")] == ["[::1]:5"]
     assert "127.0.0.1:7" in [str(address) for address in resolver.addresses("localhost:7")]
     resolver.close()
+
+
+def test_a_look_up_without_end_does_not_hold_up_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+    monkeypatch.setattr(dns_module, "_native_getaddrinfo", lambda _host, _port: answered.wait(30) and [])
+    monkeypatch.setattr(dns_module, "CLOSE_SECONDS", 0.05)
+    resolver = HostResolver(8333)
+    question = gevent.spawn(resolver.addresses, "node.example")
+    gevent.sleep(0.01)
+    question.kill()
+    with gevent.Timeout(5):
+        resolver.close()
+    answered.set()
