@@ -170,7 +170,9 @@ class HeaderSync:
         assert low_work is not None
         result = low_work.process(batch.headers, batch.hashes, full)
         if result.success:
-            self._answered(state, len(batch) if full else 0)
+            self._answered(state, len(batch) if full else None)
+        elif full:
+            self._answered(state, 0)
         if result.request_more:
             self.ask(state, low_work.locator())
         if low_work.phase is LowWorkPhase.FINAL:
@@ -207,7 +209,7 @@ class HeaderSync:
             self._wait_for_parent(state, batch)
             return
         state.unconnecting = 0
-        self._answered(state, len(batch) if full else 0)
+        self._answered(state, self._new_in(batch) if full else None)
         if Permission.NO_BAN not in state.peer.permissions and not self._has_enough_work(batch, parent):
             self._refuse_low_work(state, batch, parent, full)
             return
@@ -324,11 +326,18 @@ class HeaderSync:
 
     # -- notes about a peer --------------------------------------------------------------------------------------
 
-    def _answered(self, state: SyncPeer, full_batch: int = 0) -> None:
-        """The outstanding request counts as answered; a full batch tells the peer's rate."""
-        if full_batch and state.asked_steady is not None:
+    def _answered(self, state: SyncPeer, full_batch: int | None = None) -> None:
+        """The outstanding request counts as answered. A full batch tells the peer's rate, by what it brought.
+
+        Else a leader could send the same batch again and again, and be the quickest of all.
+        """
+        if full_batch is not None and state.asked_steady is not None:
             state.recent.append((full_batch, self._clock.steady() - state.asked_steady))
         state.asked_at = state.asked_steady = None
+
+    def _new_in(self, batch: HeaderBatch) -> int:
+        """How many headers a full batch brings, for its sender's rate: none if even the last is known, else all."""
+        return 0 if self._index.find(batch.hashes[-1]) is not None else len(batch)
 
     def _had_nothing_to_say(self, state: SyncPeer) -> bool:
         """As far as we know the peer has nothing that we lack. Then silence is an answer, and bcoin's only one.

@@ -122,7 +122,7 @@ class SyncPeer:
     announce: list[int] = field(default_factory=list)
 
     recent: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=RATE_BATCHES))
-    """(headers, steady seconds from request to answer) of its last full batches."""
+    """(headers that we lacked, steady seconds from request to answer) of its last full batches."""
 
     def rate(self) -> float | None:
         """Headers per second over its last full batches, or None before it delivered enough of them."""

@@ -106,6 +106,20 @@ def test_once_the_tip_is_recent_those_who_were_not_asked_are(long_line: HeaderLi
     assert [len(room.asked(peer)) for peer in (leader, second, third)] == [0, 1, 1]
 
 
+@pytest.mark.parametrize("minimum", [0, 5000], ids=["ordinary", "low-work"])
+def test_a_leader_that_repeats_the_same_batch_is_replaced(long_line: HeaderLine, minimum: int) -> None:
+    """However quickly: it brings nothing."""
+    room = SyncRoom(params_with(minimum))
+    first, second = room.join(), room.join()
+    for _ in range(RATE_BATCHES + 1):
+        room.clock.advance_steady(0.01)
+        room.give(first, long_line.headers[1:2001])
+        room.clock.advance_steady(0.01)
+        room.run_all()
+    assert room.leader() is second
+    assert len(room.asked(second)) == 1
+
+
 # -- the lead goes on --------------------------------------------------------------------------------------------------
 
 
