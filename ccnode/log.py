@@ -24,10 +24,10 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, Protocol, TextIO
+from typing import Final, Protocol, TextIO
 
 CATEGORIES: Final[Mapping[str, str]] = {
     "net": "messages and handshakes",
@@ -185,20 +185,6 @@ def current_levels() -> dict[str, str]:
     """The level of each category by name, ``trace`` to ``error``."""
     levels = {category: logging.getLogger(f"ccnode.{category}").getEffectiveLevel() for category in CATEGORIES}
     return {category: _LEVEL_NAMES.get(level, str(level)) for category, level in levels.items()}
-
-
-class _PeerLogger(logging.LoggerAdapter):  # type: ignore[type-arg]  # not generic at run time before 3.11
-    def __init__(self, logger: logging.Logger, peer_id: int) -> None:
-        super().__init__(logger, {})
-        self._prefix = f"peer={peer_id} "
-
-    def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[str, MutableMapping[str, Any]]:
-        return f"{self._prefix}{msg}", kwargs
-
-
-def peer_logger(peer_id: int, category: str = "net") -> "logging.LoggerAdapter[logging.Logger]":
-    """A logger whose lines begin with ``peer=N``."""
-    return _PeerLogger(logging.getLogger(f"ccnode.{category}"), peer_id)
 
 
 class LineFormatter(logging.Formatter):

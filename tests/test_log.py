@@ -20,7 +20,6 @@ from ccnode.log import (
     category_levels,
     current_levels,
     find_categories,
-    peer_logger,
     set_category,
     setup_logging,
     shutdown_logging,
@@ -78,13 +77,6 @@ def test_tag_names_category_and_unusual_levels(console: io.StringIO) -> None:
         "g",
         "[warning] h",
     ]
-
-
-def test_peer_logger_prefixes_the_peer(console: io.StringIO) -> None:
-    setup_logging({}, console=console)
-    peer_logger(3).info("version %d from 100%%", 70016)
-    peer_logger(4, "sync").info("100%")
-    assert lines(console) == ["[net] peer=3 version 70016 from 100%", "[sync] peer=4 100%"]
 
 
 @pytest.mark.parametrize(

@@ -147,12 +147,6 @@ class HeaderChain:
         """
         return check_batch(self.format, self.params.pow_limit, headers, hashes)
 
-    def claimed_work(self, headers: Sequence[bytes] | HeaderBatch) -> int:
-        """Expected number of hashes behind the headers themselves, as their bits claim."""
-        if isinstance(headers, HeaderBatch):
-            return headers.work
-        return sum(map(block_proof, self.format.columns(headers).bits))
-
     def accept(self, headers: Sequence[bytes] | HeaderBatch, *, hashes: Sequence[bytes] | None = None) -> AcceptResult:
         """Take in headers that follow one another; known ones are skipped. See the module's text for the order.
 

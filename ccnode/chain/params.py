@@ -85,11 +85,6 @@ class ChainParams:
         """The genesis block's hash."""
         return self.header_format.hash(self.genesis)
 
-    @property
-    def onion_port(self) -> int:
-        """The port that Core binds for its onion service: the one after `default_port`."""
-        return self.default_port + 1
-
 
 def signet_magic(challenge: bytes) -> bytes:
     """The magic of the signet with this challenge script (BIP325). ``challenge`` must be shorter than 253 bytes."""

@@ -56,7 +56,6 @@ def test_unknown_name(name, message):
 
 def test_constants_that_core_names():
     assert MAINNET.minimum_chain_work == 0x1128750F82F4C366153A3A030
-    assert MAINNET.onion_port == 8334
     assert encode_compact(SIGNET.pow_limit) == 0x1E0377AE
     assert SIGNET.magic.hex() == "0a03cf40"
     assert TESTNET4.difficulty.enforce_bip94

@@ -383,13 +383,11 @@ def test_anti_dos_threshold():
     assert chain.anti_dos_work_threshold() == 1000
 
 
-def test_claimed_work():
+def test_work_that_a_batch_claims():
     chain, _, _ = regtest()
     headers = [make_header(bytes(32), 0, bits) for bits in (EASY, EASY, 0x1D00FFFF, 0)]
-    expected = 4 + block_proof(0x1D00FFFF)
-    assert chain.claimed_work(headers) == expected
-    assert chain.claimed_work(chain.check_batch(headers)) == expected
-    assert chain.claimed_work([]) == 0
+    assert chain.check_batch(headers).work == 4 + block_proof(0x1D00FFFF)
+    assert chain.check_batch([]).work == 0
 
 
 def test_initial_block_download_ends_once():
