@@ -10,7 +10,6 @@ import logging
 from collections.abc import Container, Mapping
 from contextlib import ExitStack
 
-import gevent
 from gevent.event import Event
 
 from ccnode import __version__
@@ -26,7 +25,7 @@ from ccnode.clock import SystemClock
 from ccnode.errors import ExitStatus, StartupError
 from ccnode.network.dialer import Dialer
 from ccnode.network.dns import HostResolver, SeedResolver
-from ccnode.network.hub import HubLag
+from ccnode.network.hub import HubLag, count_greenlets
 from ccnode.network.manager import ConnectionManager, NetworkRooms
 from ccnode.network.network import Network
 from ccnode.network.outbound import AutomaticOutbound
@@ -339,11 +338,6 @@ def load_asmap(config: Config) -> Asmap | None:
         raise StartupError(f"Could not find asmap file {path}: {error.strerror}", ExitStatus.CONFIG) from error
     except ValueError as error:
         raise StartupError(f"Could not parse asmap file {path}: {error}", ExitStatus.CONFIG) from error
-
-
-def count_greenlets() -> int:
-    """Live greenlets of this process."""
-    return sum(isinstance(thing, gevent.Greenlet) and not thing.dead for thing in gc.get_objects())
 
 
 def user_agent(comments: tuple[str, ...]) -> str:

@@ -1,5 +1,6 @@
 """Runs a node in the foreground: configuration, logging, banner, signals, and a clean end."""
 
+import gc
 import os
 import resource
 import signal
@@ -8,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import gevent
+from gevent.util import format_run_info
 
 from ccnode import __version__
 from ccnode.config import load_config
@@ -41,6 +43,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         start_logging(config, node, status)
         stop_on_signals(node.stop)
+        gevent.signal_handler(signal.SIGUSR1, log_greenlets)
         status.say(banner(node))
         if config.maxconnections < wanted.maxconnections:
             log.warning(
@@ -95,6 +98,14 @@ def stop_on_signals(stop: Callable[[], object]) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         gevent.signal_handler(number, on_signal)
+
+
+def log_greenlets() -> None:
+    """On SIGUSR1: where every greenlet and thread stands, to the log. The answer to why a node seems to hang."""
+    gc.unfreeze()  # what was frozen at the start is not listed otherwise
+    for entry in format_run_info():
+        for line in entry.splitlines():
+            log.info("%s", line)
 
 
 def forget_closed_output() -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
+from weakref import WeakSet
 
 import gevent
 from gevent.event import Event
@@ -74,10 +75,19 @@ def deadline(seconds: float) -> Iterator[None]:
         timer.close()
 
 
+_spawned: WeakSet[gevent.Greenlet] = WeakSet()
+
+
+def count_greenlets() -> int:
+    """Greenlets that `spawn` started and that have not ended."""
+    return sum(not task.dead for task in _spawned)
+
+
 def spawn(name: str, function: Callable[..., Any], *args: Any) -> gevent.Greenlet:
     """Start ``function(*args)`` in a greenlet that carries ``name``; the caller owns it."""
     task = gevent.Greenlet(function, *args)
     task.name = name
+    _spawned.add(task)
     task.start()
     return task
 

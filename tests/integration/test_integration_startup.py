@@ -270,6 +270,14 @@ def test_signal_stops_with_status_zero(number: signal.Signals, tmp_path: Path) -
         assert not (tmp_path / "regtest/admin.sock").exists()
 
 
+def test_a_signal_tells_where_every_greenlet_stands(tmp_path: Path) -> None:
+    with NodeProcess(tmp_path) as node:
+        node.process.send_signal(signal.SIGUSR1)
+        wait_until(lambda: "hub-lag" in node.text() and "timers" in node.text())
+        assert node.rpc("getblockcount") == 0
+        assert node.stop() == 0
+
+
 def test_banner_comes_before_anything_else(tmp_path: Path) -> None:
     with NodeProcess(tmp_path) as node:
         wait_until(lambda: "started" in node.text())
