@@ -157,9 +157,10 @@ class HeaderSync:
     # -- the steps of a batch ------------------------------------------------------------------------------------
 
     def _nothing_more(self, state: SyncPeer) -> None:
+        in_presync = state.low_work is not None and state.low_work.phase is LowWorkPhase.PRESYNC
         state.low_work = None
         self._answered(state)
-        self._leadership.finished(state)
+        self._leadership.finished(state, low_work=in_presync)
 
     def _feed_low_work(self, state: SyncPeer, batch: HeaderBatch, full: bool) -> bool:
         """Give the batch to the low-work synchronisation; False if it is to be treated the ordinary way.

@@ -39,9 +39,11 @@ def test_an_empty_message_cancels_a_low_work_synchronisation(long_line: HeaderLi
     peer = room.join(MANUAL)
     room.answer(peer, long_line)
     assert room.state(peer).low_work is not None
+    assert not room.sync.progress().low_work
     room.give(peer, [])
     assert room.state(peer).low_work is None
     assert room.sync.peer_info(peer.id).presynced_headers == -1
+    assert room.sync.progress().low_work, "its last batch was full, and that was its whole chain"
 
 
 # -- step 2: proof of work and linkage ---------------------------------------------------------------------------------
