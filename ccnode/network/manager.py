@@ -111,7 +111,7 @@ class ConnectionManager:
         self._handling: Connection | None = None
         self._tasks: dict[int, gevent.Greenlet] = {}
         self._gone_listeners: list[Callable[[Peer], None]] = []
-        rooms.handshake.notifies(self._version_known, self._handshaked)
+        rooms.handshake.notifies(self._services_known, self._version_known, self._handshaked)
         handlers: Mapping[type[Any], Callable[[Peer, Any], None]] = {
             Ping: rooms.keepalive.on_ping,
             Pong: rooms.keepalive.on_pong,
@@ -297,11 +297,15 @@ class ConnectionManager:
     def _from(self, address: NetworkAddress) -> str:
         return f" from {address}" if self._log_addresses else ""
 
+    def _services_known(self, peer: Peer) -> None:
+        """The handshake told us: an address that offers too little must not be chosen for what others say of it."""
+        if not peer.inbound:
+            self._rooms.addrman.set_services(peer.address, peer.services)
+
     def _version_known(self, peer: Peer) -> None:
         """The handshake told us: ``peer`` said who it is, and was sent a getaddr if we want addresses."""
         self._rooms.addresses.expect_from(peer)
         if not peer.inbound:
-            self._rooms.addrman.set_services(peer.address, peer.services)
             self._rooms.addrman.good(peer.address)
         if peer.connection_type is ConnectionType.FEELER:
             peer.disconnect("feeler: the address answers")

@@ -84,6 +84,7 @@ class Handshake:
         self._rng = rng
         self._our_height = our_height
         self._limited_peers_suffice = limited_peers_suffice
+        self._on_services: Callable[[Peer], None] = _nobody
         self._on_version: Callable[[Peer], None] = _nobody
         self._on_complete: Callable[[Peer], None] = _nobody
         self._open_nonces: set[int] = set()
@@ -91,8 +92,17 @@ class Handshake:
             key: getattr(self, "_" + action) for key, action in TABLE.items()
         }
 
-    def notifies(self, on_version: Callable[[Peer], None], on_complete: Callable[[Peer], None]) -> None:
-        """Set who hears that a peer's version was accepted, and that its verack came: then anything may be sent."""
+    def notifies(
+        self,
+        on_services: Callable[[Peer], None],
+        on_version: Callable[[Peer], None],
+        on_complete: Callable[[Peer], None],
+    ) -> None:
+        """Set who hears what a peer offers, enough or not, that its version was accepted, and that its verack came.
+
+        After the last anything may be sent.
+        """
+        self._on_services = on_services
         self._on_version = on_version
         self._on_complete = on_complete
 
@@ -130,6 +140,8 @@ class Handshake:
 
     def _accept_version(self, peer: Peer, message: Message) -> None:
         assert isinstance(message, Version)
+        peer.services = message.services
+        self._on_services(peer)
         missing = self._missing_services(peer, message.services)
         if missing:
             peer.disconnect(f"does not offer the services we need ({missing!r} missing)")
@@ -155,7 +167,6 @@ class Handshake:
     def _note_version(self, peer: Peer, message: Version) -> None:
         peer.version = message.version
         peer.common_version = min(PROTOCOL_VERSION, message.version)
-        peer.services = message.services
         peer.user_agent = message.clean_user_agent
         peer.start_height = -1 if message.start_height is None else message.start_height
         peer.relay = message.relays_transactions

@@ -289,6 +289,14 @@ def test_addresses_of_an_outbound_peer_reach_the_book(office: Office) -> None:
     eventually(lambda: office.book.told == [*told, ("connected", ADDRESS)])
 
 
+def test_the_book_hears_what_a_peer_offers_even_if_that_is_too_little(office: Office) -> None:
+    peer, far = office.connect(OUTBOUND)
+    far.send(version(office.clock, services=1))
+    far.until_closed()
+    assert "services" in (peer.disconnect_reason or "")
+    assert office.book.told == [("services", ADDRESS, 1)]
+
+
 # -- passes ------------------------------------------------------------------------------------------------------------
 
 

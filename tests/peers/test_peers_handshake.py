@@ -57,7 +57,9 @@ class Desk:
             our_height=lambda: 123,
             limited_peers_suffice=lambda: self.near_tip,
         )
-        self.handshake.notifies(lambda _: self.heard.append("version"), lambda _: self.heard.append("complete"))
+        self.handshake.notifies(
+            lambda _: None, lambda _: self.heard.append("version"), lambda _: self.heard.append("complete")
+        )
         self.peer = FakePeer(0, kind, address=address)
         self.handshake.start(self.peer)
 
