@@ -25,6 +25,12 @@ FULL_PAUSE = 0.5
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
+_ABORTED = frozenset(
+    {errno.ECONNABORTED, errno.EPROTO, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.EPERM, errno.ETIMEDOUT}
+    | {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH}
+)
+"""Errors of the one connection that was to be accepted; ``accept(2)`` says to go on with the next."""
+
 
 def address_of(sockaddr: tuple[str, int] | tuple[str, int, int, int]) -> NetworkAddress:
     """What the socket layer calls an address, as a `NetworkAddress` (IPv4-mapped IPv6 comes out as IPv4)."""
@@ -75,12 +81,14 @@ class Listener:
             try:
                 sock, remote = self._sock.accept()
             except OSError as error:
-                if error.errno not in _EXHAUSTED:
-                    if self._sock.fileno() < 0:
-                        return  # closed by `close`
+                if error.errno in _EXHAUSTED:
+                    log.warning("cannot accept connections for now: %s", error.strerror)
+                    gevent.sleep(FULL_PAUSE)
+                elif self._sock.fileno() < 0:
+                    return  # closed by `close`
+                elif error.errno not in _ABORTED:
                     raise
-                log.warning("cannot accept connections for now: %s", error.strerror)
-                gevent.sleep(FULL_PAUSE)
+                breathe()
                 continue
             self._take(sock, remote)
             breathe()

@@ -1,6 +1,7 @@
 """Listening, dialing and DNS seeds, on loopback and with fakes."""
 
 import errno
+import os
 import random
 import socket as native_socket
 import threading
@@ -53,16 +54,17 @@ def test_accepted_sockets_come_with_both_addresses() -> None:
 
 
 class FullSocket:
-    """A listening socket of a process that has no descriptor left for two calls."""
+    """A listening socket whose first two calls fail, if not told otherwise for want of a descriptor."""
 
-    def __init__(self, sock: gevent.socket.socket) -> None:
+    def __init__(self, sock: gevent.socket.socket, error: int = errno.EMFILE) -> None:
         self._sock = sock
+        self._error = error
         self.refusals = 0
 
     def accept(self):
         if self.refusals < 2:
             self.refusals += 1
-            raise OSError(errno.EMFILE, "Too many open files")
+            raise OSError(self._error, os.strerror(self._error))
         return self._sock.accept()
 
     def __getattr__(self, name: str):
@@ -78,6 +80,19 @@ def test_without_descriptors_accepting_pauses_and_goes_on(monkeypatch: pytest.Mo
     gevent.sleep(0.01)
     assert (sock.refusals, taken) == (1, [])
     eventually(lambda: taken)
+    assert sock.refusals == 2
+    listener.close()
+    client.close()
+
+
+def test_a_connection_that_is_gone_before_it_is_accepted_costs_no_pause() -> None:
+    sock = FullSocket(listening(), errno.ECONNABORTED)
+    taken: list[NetworkAddress] = []
+    listener = Listener(sock, lambda s, remote, _local: (taken.append(remote), s.close()))  # type: ignore[arg-type]
+    client = gevent.socket.create_connection(("127.0.0.1", listener.address.port))
+    with gevent.Timeout(0.5):  # a restart of the loop would pause for a second
+        while not taken:
+            gevent.sleep(0.01)
     assert sock.refusals == 2
     listener.close()
     client.close()
