@@ -54,7 +54,11 @@ _PUNISHED = frozenset(
 )
 
 _BLOCK = int(InvType.BLOCK)  # plain numbers: a list may hold 50,000 to compare
-_TRANSACTIONS = frozenset(map(int, (InvType.TX, InvType.WTX)))
+_TRANSACTIONS = {
+    False: frozenset(map(int, (InvType.TX, InvType.WITNESS_TX))),
+    True: frozenset(map(int, (InvType.WTX, InvType.WITNESS_TX))),
+}
+"""Inventory types that announce a transaction, by whether BIP339 was agreed on; the other kind of id says nothing."""
 
 
 _VIOLATIONS = {
@@ -113,7 +117,7 @@ class HeaderSync:
         """Blocks are never downloaded by inv: the last unknown one may make us ask for headers, once."""
         state = self._peers[peer.id]
         kinds = message.types()
-        if not _TRANSACTIONS.isdisjoint(kinds):
+        if not _TRANSACTIONS[peer.wtxid_relay].isdisjoint(kinds):
             peer.disconnect("announced a transaction although we said relay=false")
             return
         places = [i for i, kind in enumerate(kinds) if kind == _BLOCK][-MAX_INV_BLOCKS:]

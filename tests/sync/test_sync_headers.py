@@ -460,12 +460,16 @@ def test_an_unknown_block_makes_us_ask_for_headers_and_a_known_one_does_not() ->
     assert request.locator[0] == line.hashes[30]
 
 
-def test_a_transaction_ends_the_connection() -> None:
-    for kind in (InvType.TX, InvType.WTX):
+@pytest.mark.parametrize("wtxid_relay", [False, True])
+def test_a_transaction_ends_the_connection(wtxid_relay: bool) -> None:
+    """But not one that is named in the way that was not agreed on."""
+    closing = {InvType.TX: not wtxid_relay, InvType.WTX: wtxid_relay, InvType.WITNESS_TX: True}
+    for kind, ends in closing.items():
         room, line = recent_room()
         peer = room.join(INBOUND)
+        peer.wtxid_relay = wtxid_relay
         room.deliver(peer, Inv.build([InvItem(InvType.BLOCK, line.tip), InvItem(kind, b"\1" * 32)]))
-        assert peer.closing
+        assert peer.closing is ends
 
 
 def test_unknown_kinds_are_passed_over() -> None:
