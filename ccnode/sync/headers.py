@@ -251,7 +251,7 @@ class HeaderSync:
                 self._waiting.discard(peer_id)
             if state is not None:
                 for held in ready:
-                    self._connect(state, held.batch, full=False)
+                    self._connect(state, held.batch, full=len(held.batch) == MAX_HEADERS)
 
     def _has_enough_work(self, batch: HeaderBatch, parent: int) -> bool:
         last = self._index.find(batch.hashes[-1])

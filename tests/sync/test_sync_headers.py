@@ -217,6 +217,20 @@ def test_an_unconnected_batch_waits_and_the_peer_is_asked_for_what_leads_there()
     assert room.sync.peer_info(peer.id).waiting_batches == 0
 
 
+def test_a_full_batch_that_waited_is_not_the_end_of_its_senders_chain(long_line: HeaderLine) -> None:
+    room = SyncRoom(params_with(4500))
+    room.chain.accept(long_line.headers[1:1001])
+    first, second = room.join(), room.join()
+    room.give(second, long_line.headers[2001:4001])
+    assert room.sync.peer_info(second.id).waiting_batches == 1
+    room.asked(second)
+    room.chain.accept(long_line.headers[1001:2001])
+    room.give(first, long_line.headers[1999:2001])
+    assert room.sync.peer_info(second.id).waiting_batches == 0
+    assert not second.closing
+    assert long_line.hashes[4000] in [request.locator[0] for request in room.asked(second)]
+
+
 def test_a_batch_may_wait_for_what_another_peer_brings() -> None:
     line = HeaderLine().grow(20)
     room = SyncRoom()
