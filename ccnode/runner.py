@@ -57,6 +57,7 @@ def run(arguments: Sequence[str]) -> int:
         log.info("started at height %d%s", node.height(), f", listening on {listening}" if listening else "")
         watcher = StatusWatcher(node, status)
         exit_status = node.wait()
+        gevent.spawn_later(STOP_SECONDS, force_end, f"not stopped within {STOP_SECONDS:.0f} s")
         watcher.stop()
         log.info("stopping")
     finally:
@@ -84,20 +85,22 @@ def stop_on_signals(stop: Callable[[], object]) -> None:
     """SIGINT and SIGTERM call ``stop``; a second one, or a stop that takes too long, ends the process at once."""
     stopping = False
 
-    def force(why: str) -> None:
-        log.warning("%s: the process ends now", why)
-        os._exit(ExitStatus.FAULT)
-
     def on_signal() -> None:
         nonlocal stopping
         if stopping:
-            force("a second signal")
+            force_end("a second signal")
         stopping = True
         stop()
-        gevent.spawn_later(STOP_SECONDS, force, f"not stopped within {STOP_SECONDS:.0f} s")
+        gevent.spawn_later(STOP_SECONDS, force_end, f"not stopped within {STOP_SECONDS:.0f} s")
 
     for number in (signal.SIGINT, signal.SIGTERM):
         gevent.signal_handler(number, on_signal)
+
+
+def force_end(why: str) -> None:
+    """End the process without more ado: everything that must be durable already is."""
+    log.warning("%s: the process ends now", why)
+    os._exit(ExitStatus.FAULT)
 
 
 def log_greenlets() -> None:
@@ -106,6 +109,7 @@ def log_greenlets() -> None:
     for entry in format_run_info():
         for line in entry.splitlines():
             log.info("%s", line)
+    gc.freeze()
 
 
 def forget_closed_output() -> None:

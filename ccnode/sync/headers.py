@@ -185,7 +185,7 @@ class HeaderSync:
             if low_work.abort_reason:
                 log.info("peer=%d low-work headers sync ended: %s", state.peer.id, low_work.abort_reason)
             if result.success and full:
-                self.ask(state, [batch.hashes[-1], *self._index.locator(self._index.best_header)])
+                state.continue_after = batch.hashes[-1]
         if result.success:
             if low_work.abort_reason:  # the chain ended before it had the work
                 self._leadership.finished(state, low_work=True)
@@ -197,15 +197,20 @@ class HeaderSync:
     def release(self, state: SyncPeer, limit: int) -> None:
         """Accept up to ``limit`` headers that proved their work; the rest waits for the peer's next pass.
 
-        The end of a low-work synchronisation frees a whole buffer, more than a handler may take at once.
+        The end of a low-work synchronisation frees a whole buffer, more than a handler may take at once. Only when all
+        of it is accepted is the peer asked for what follows: its answer must not find the buffer full.
         """
         while state.ready and limit > 0:
             headers, state.ready = state.ready[:MAX_HEADERS], state.ready[MAX_HEADERS:]
             limit -= len(headers)
-            more_follows = bool(state.ready or state.low_work or state.asked_at is not None)
+            awaited = state.asked_at is not None or state.continue_after is not None
+            more_follows = bool(state.ready or state.low_work or awaited)
             self._accept(state, self._chain.check_batch(headers), more_follows=more_follows)
         if state.ready:
             state.peer.mark_dirty()
+        elif state.continue_after is not None:
+            last, state.continue_after = state.continue_after, None
+            self.ask(state, [last, *self._index.locator(self._index.best_header)])
 
     def _connect(self, state: SyncPeer, batch: HeaderBatch, full: bool) -> None:
         """Steps 4 to 6 for headers whose proof of work and linkage were checked."""
@@ -302,7 +307,7 @@ class HeaderSync:
         best_work = self._index.chain_work(self._index.best_header)
         result = self._chain.accept(batch)
         if result.verdict is not None:
-            state.ready, state.low_work = [], None  # all of it would only lack its parent
+            state.ready, state.low_work, state.continue_after = [], None, None  # all of it would only lack its parent
             self._judge(state.peer, result.verdict)
         if result.last is not None:
             self._note_has(state, result.last)

@@ -118,6 +118,8 @@ class SyncPeer:
     low_work: LowWorkSync | None = None
     ready: list[bytes] = field(default_factory=list)
     """Headers that proved their work and are not accepted yet."""
+    continue_after: bytes | None = None
+    """The hash to ask on from when all of them are."""
     waiting: list[WaitingBatch] = field(default_factory=list)
     announce: list[int] = field(default_factory=list)
 
