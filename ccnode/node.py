@@ -32,19 +32,20 @@ from ccnode.network.outbound import AutomaticOutbound
 from ccnode.network.seeding import DnsSeeding
 from ccnode.network.timers import Timeline, Timers
 from ccnode.options import Config
-from ccnode.peers.addressbook import AddressIntake
 from ccnode.peers.asmap import MAX_ASMAP_BYTES, Asmap
 from ccnode.peers.bans import BanList
+from ccnode.peers.gossip import AddressGossip
 from ccnode.peers.handshake import Handshake
 from ccnode.peers.inbound import Entrance, InboundLimits, InboundPolicy
 from ccnode.peers.keepalive import Keepalive
+from ccnode.peers.local_addresses import LOCAL_BIND, LOCAL_MANUAL, LocalAddresses
 from ccnode.peers.misbehaviour import Discouragement, Misbehaviour, Unwanted
 from ccnode.peers.netgroup import NetGroupManager
 from ccnode.peers.outbound import OutboundPolicy, outbound_slots
 from ccnode.peers.peer import ConnectionType
 from ccnode.peers.permissions import Whitelist, implicit, parse_whitebind, parse_whitelist
 from ccnode.peers.subnet import Subnet
-from ccnode.rng import system_rng
+from ccnode.rng import Rng, system_rng
 from ccnode.storage.addrman_store import AddrManStore
 from ccnode.storage.anchors import save_anchors, take_anchors
 from ccnode.storage.bans import BanTable
@@ -104,6 +105,17 @@ class Node:
         whitelist = build_whitelist(config)
         services = config.services or 0
         self.sync = Synchronizer(self.chain, misbehaviour, clock, rng, announces=bool(services & ServiceFlags.NETWORK))
+        self.gossip = AddressGossip(
+            self.addrman,
+            clock,
+            rng,
+            networks=reachable_networks(config),
+            unwanted=unwanted,
+            local=local_addresses(config, params.default_port, rng),
+            services=services,
+            listens=config.listen,
+            is_ibd=self.chain.is_ibd,
+        )
         handshake = Handshake(
             services=services,
             user_agent=user_agent(config.uacomment),
@@ -120,7 +132,7 @@ class Node:
                 keepalive=Keepalive(clock, rng, config.peertimeout),
                 misbehaviour=misbehaviour,
                 sync=self.sync,
-                addresses=AddressIntake(self.addrman, clock, unwanted),
+                gossip=self.gossip,
                 addrman=self.addrman,
                 inbound=InboundPolicy(
                     InboundLimits(
@@ -163,6 +175,8 @@ class Node:
         self._closing.callback(self.network.close)
         self._closing.callback(self._save_anchors)
         self.network.listen(entrances(config, self.params.default_port))
+        for address in self.network.listening:
+            self.gossip.local.add(address, LOCAL_BIND)
         self._closing.callback(self.admin.close)
         self.admin.start()
         self._sweep()
@@ -256,13 +270,12 @@ class Node:
         self, dialer: Dialer, manager: ConnectionManager, unwanted: Container[NetworkAddress]
     ) -> AutomaticOutbound:
         config, clock, rng = self.config, self.clock, system_rng()
-        networks = {AddressNetwork(name) for name in config.onlynet} or REACHABLE_NETWORKS
         policy = OutboundPolicy(
             self.addrman,
             clock,
             rng,
             max_connections=config.maxconnections,
-            networks=networks & REACHABLE_NETWORKS,
+            networks=reachable_networks(config),
             limited_peers_suffice=self._limited_peers_suffice,
             refuses=unwanted.__contains__,
             anchors=self.database.call(take_anchors),
@@ -297,6 +310,7 @@ class Node:
             sync=self.sync,
             net=self.network,
             addrman=self.addrman,
+            gossip=self.gossip,
             bans=self.bans,
             header_file=self.datadir.headers,
             debug_log=self.datadir.debug_log,
@@ -350,6 +364,23 @@ def user_agent(comments: tuple[str, ...]) -> str:
             ExitStatus.CONFIG,
         )
     return text
+
+
+def reachable_networks(config: Config) -> frozenset[AddressNetwork]:
+    """Where connections may go and can go."""
+    return REACHABLE_NETWORKS & (frozenset(map(AddressNetwork, config.onlynet)) or REACHABLE_NETWORKS)
+
+
+def local_addresses(config: Config, default_port: int, rng: Rng) -> LocalAddresses:
+    """What the configuration says about our own addresses; StartupError if an ``externalip`` is none."""
+    port = config.port or default_port
+    local = LocalAddresses(rng, port=port, networks=reachable_networks(config))
+    for text in config.externalip:
+        try:
+            local.add(NetworkAddress.parse(text, port), LOCAL_MANUAL)
+        except ValueError as error:
+            raise StartupError(f"Cannot resolve -externalip address: '{text}'", ExitStatus.CONFIG) from error
+    return local
 
 
 def entrances(config: Config, default_port: int) -> list[Entrance]:

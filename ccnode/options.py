@@ -216,6 +216,9 @@ class Config:
         HOST, "Connections", "listen here as well, [PERMISSIONS@]ADDR:PORT, and give who connects there permissions"
     )
     port: int | None = _option(None, PORT, "Connections", "port to listen on; 0 lets the system choose")
+    externalip: tuple[str, ...] = _list(
+        HOST, "Connections", "an address of this node to tell others, ADDR[:PORT] (where it serves blocks)"
+    )
     maxconnections: int = _option(125, COUNT, "Connections", "most automatic connections, both directions together")
     networkactive: bool = _option(True, BOOLEAN, "Connections", "start with the network on")
     onlynet: tuple[str, ...] = _list(NETWORK, "Connections", "make automatic connections to such addresses only")

@@ -18,6 +18,7 @@ from ccnode.clock import SystemClock
 from ccnode.options import Config
 from ccnode.peers.addrman import AddrMan
 from ccnode.peers.bans import BanList
+from ccnode.peers.gossip import AddressGossip
 from ccnode.peers.peer import ConnectionType, Peer
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import NetworkAddress
@@ -124,6 +125,7 @@ class AdminContext:
     sync: Synchronizer
     net: Connections
     addrman: AddrMan
+    gossip: AddressGossip
     bans: BanList
     header_file: Path
     debug_log: Path

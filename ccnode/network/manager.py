@@ -23,8 +23,8 @@ from ccnode.network.budget import RECEIVE_BUDGET, ReceiveBudget
 from ccnode.network.connection import DEFAULT_MAX_RECEIVE_BUFFER, DEFAULT_MAX_SEND_BUFFER, Connection
 from ccnode.network.hub import breathe, spawn
 from ccnode.network.timers import Timeline, Timers
-from ccnode.peers.addressbook import AddressIntake
 from ccnode.peers.addrman import AddrMan
+from ccnode.peers.gossip import AddressGossip
 from ccnode.peers.handshake import Handshake
 from ccnode.peers.inbound import Entrance, InboundPolicy
 from ccnode.peers.keepalive import Keepalive
@@ -36,7 +36,7 @@ from ccnode.peers.unoffered import HANDLERS as UNOFFERED_HANDLERS
 from ccnode.peers.unoffered import REFUSED, oversize, refuse
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import NetworkAddress
-from ccnode.wire.addresses import Addr, AddrV2
+from ccnode.wire.addresses import Addr, AddrV2, GetAddr
 from ccnode.wire.factory import MESSAGE_TYPES, MessageFactory
 from ccnode.wire.framing import Frame, V1Transport
 from ccnode.wire.keepalive import Ping, Pong
@@ -69,7 +69,7 @@ class NetworkRooms:
     keepalive: Keepalive
     misbehaviour: Misbehaviour
     sync: Synchronizer
-    addresses: AddressIntake
+    gossip: AddressGossip
     addrman: AddrMan
     inbound: InboundPolicy
     whitelist: Whitelist
@@ -115,8 +115,9 @@ class ConnectionManager:
         handlers: Mapping[type[Any], Callable[[Peer, Any], None]] = {
             Ping: rooms.keepalive.on_ping,
             Pong: rooms.keepalive.on_pong,
-            Addr: rooms.addresses.on_addresses,
-            AddrV2: rooms.addresses.on_addresses,
+            Addr: rooms.gossip.on_addresses,
+            AddrV2: rooms.gossip.on_addresses,
+            GetAddr: rooms.gossip.on_getaddr,
             **UNOFFERED_HANDLERS,
             **rooms.sync.handlers,
         }
@@ -209,7 +210,7 @@ class ConnectionManager:
         self._ended_received += peer.bytes_received
         self._ended_sent += peer.bytes_sent
         self._rooms.handshake.gone(peer)
-        self._rooms.addresses.left(peer)
+        self._rooms.gossip.left(peer)
         if peer.handshake_complete and peer.connection_type in SHOWN_TO_OTHERS:
             self._rooms.addrman.connected(peer.address)
         self._rooms.sync.left(peer)
@@ -304,7 +305,7 @@ class ConnectionManager:
 
     def _version_known(self, peer: Peer) -> None:
         """The handshake told us: ``peer`` said who it is, and was sent a getaddr if we want addresses."""
-        self._rooms.addresses.expect_from(peer)
+        self._rooms.gossip.asked(peer)
         if not peer.inbound:
             self._rooms.addrman.good(peer.address)
         if peer.connection_type is ConnectionType.FEELER:
@@ -320,8 +321,9 @@ class ConnectionManager:
         now = self._clock.now()
         wall = self._rooms.keepalive.send_pass(peer, now)
         if peer.handshake_complete and not peer.closing:
+            gossip_wall = self._rooms.gossip.send_pass(peer, now)
             sync_wall, steady = self._rooms.sync.send_pass(peer, now)
-            wall = min(wall, sync_wall)
+            wall = min(wall, gossip_wall, sync_wall)
             self._timers.arm(Timeline.STEADY, steady, peer.id, lambda: self._timed_pass(peer))
         # A limit is over when the clock is past it: looking again at the very limit would never end on a clock that
         # was stopped there.

@@ -15,12 +15,14 @@ from ccnode.clock import SystemClock
 from ccnode.options import Config
 from ccnode.peers.addrman import AddrMan
 from ccnode.peers.bans import Ban, BanList
+from ccnode.peers.gossip import AddressGossip
+from ccnode.peers.local_addresses import LOCAL_BIND, LocalAddresses
 from ccnode.peers.misbehaviour import Discouragement, Misbehaviour
 from ccnode.peers.netgroup import NetGroupManager
 from ccnode.peers.peer import ConnectionType, HandshakeStage, Peer
 from ccnode.peers.subnet import Subnet
 from ccnode.sync.synchronizer import Synchronizer
-from ccnode.wire.address import NetworkAddress
+from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.message import Message
 
 GENESIS_TIME = 1296688602
@@ -132,6 +134,19 @@ class TestNode:
         self.net = FakeConnections()
         self.addrman = AddrMan(NetGroupManager(), self.clock, random.Random(7))
         self.bans = BanList(NoStore(), self.clock)
+        self.gossip = AddressGossip(
+            self.addrman,
+            self.clock,
+            random.Random(7),
+            networks=set(Network),
+            unwanted=(),
+            local=LocalAddresses(random.Random(7), port=params.default_port, networks=set(Network)),
+            services=self.net.local_services,
+            listens=True,
+            is_ibd=self.chain.is_ibd,
+        )
+        for address in self.net.listening:
+            self.gossip.local.add(address, LOCAL_BIND)
         self.done: list[str] = []
         self.sync = Synchronizer(
             self.chain, Misbehaviour(Discouragement()), self.clock, random.Random(7), announces=False
@@ -144,6 +159,7 @@ class TestNode:
             sync=self.sync,
             net=self.net,
             addrman=self.addrman,
+            gossip=self.gossip,
             bans=self.bans,
             header_file=directory / "headers.dat",
             debug_log=directory / "debug.log",

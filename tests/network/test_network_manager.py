@@ -13,18 +13,19 @@ from ccnode.network.connection import Connection
 from ccnode.network.hub import spawn
 from ccnode.network.manager import EARLY_PAYLOAD, MAX_CLOSING, ConnectionManager, NetworkRooms
 from ccnode.network.timers import Timers
-from ccnode.peers.addressbook import AddressIntake
 from ccnode.peers.bans import Ban, BanList
+from ccnode.peers.gossip import AddressGossip
 from ccnode.peers.handshake import Handshake
 from ccnode.peers.inbound import Entrance, InboundLimits, InboundPolicy
 from ccnode.peers.keepalive import TIMEOUT_INTERVAL, Keepalive
+from ccnode.peers.local_addresses import LocalAddresses
 from ccnode.peers.misbehaviour import Discouragement, Misbehaviour
 from ccnode.peers.netgroup import NetGroupManager
 from ccnode.peers.peer import ConnectionType, Peer
 from ccnode.peers.permissions import Whitelist, names, parse_whitelist
 from ccnode.peers.subnet import Subnet
 from ccnode.sync.synchronizer import Synchronizer
-from ccnode.wire.address import NetworkAddress
+from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.addresses import Addr, AddrV2, GetAddr, TimedAddress
 from ccnode.wire.factory import MESSAGE_TYPES, MessageFactory
 from ccnode.wire.handshake import SendCmpct, ServiceAddress, Verack, Version
@@ -54,6 +55,9 @@ class Book:
     def add(self, entries, source: NetworkAddress, time_penalty: int = 0) -> int:
         self.added += entries
         return len(entries)
+
+    def get_addresses(self, max_addresses: int, max_pct: int) -> list[TimedAddress]:
+        return self.added
 
     def set_services(self, address: NetworkAddress, services: int) -> None:
         self.told.append(("services", address, services))
@@ -102,6 +106,18 @@ class Office:
             our_height=lambda: 0,
             limited_peers_suffice=lambda: True,
         )
+        networks = frozenset({Network.IPV4, Network.IPV6})
+        gossip = AddressGossip(
+            self.book,  # type: ignore[arg-type]
+            self.clock,
+            rng,
+            networks=networks,
+            unwanted=(),
+            local=LocalAddresses(rng, port=REGTEST.default_port, networks=networks),
+            services=9,
+            listens=True,
+            is_ibd=lambda: False,
+        )
         self.manager = ConnectionManager(
             magic=REGTEST.magic,
             factory=MessageFactory(),
@@ -110,7 +126,7 @@ class Office:
                 keepalive=Keepalive(self.clock, rng),
                 misbehaviour=misbehaviour,
                 sync=self.sync,
-                addresses=AddressIntake(self.book, self.clock),  # type: ignore[arg-type]
+                gossip=gossip,
                 addrman=self.book,  # type: ignore[arg-type]
                 inbound=InboundPolicy(
                     InboundLimits(total=max_inbound),

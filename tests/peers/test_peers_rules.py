@@ -1,20 +1,15 @@
-"""Misbehaviour, messages that were not wanted, lists that are too long, and addresses taken from peers."""
+"""Misbehaviour, messages that were not wanted, and lists that are too long."""
 
 import pytest
 
 from ccnode.peers import misbehaviour as misbehaviour_module
-from ccnode.peers.addressbook import FUTURE_CLAIM, OLDEST_CLAIM, STALE_CLAIM, AddressIntake
 from ccnode.peers.misbehaviour import Discouragement, Misbehaviour, Violation
 from ccnode.peers.peer import ConnectionType
 from ccnode.peers.unoffered import REFUSED, oversize, refuse
 from ccnode.wire.address import NetworkAddress
-from ccnode.wire.addresses import Addr, AddrV2, TimedAddress
 from ccnode.wire.factory import MESSAGE_TYPES, MessageFactory
 from ccnode.wire.serialize import OversizeError, compact_size
-from tests.support.clock import ManualClock
 from tests.support.fakes import FakePeer
-
-NOW = 1_700_000_000
 
 
 def judge() -> tuple[Misbehaviour, Discouragement]:
@@ -98,103 +93,3 @@ def test_every_refused_message_is_one_that_exists() -> None:
     refused = {"filterload", "filteradd", "filterclear", "mempool", "getcfilters", "getcfheaders", "getcfcheckpt", "tx"}
     assert set(REFUSED) == refused
     assert refused <= MESSAGE_TYPES.keys()
-
-
-# -- addresses ---------------------------------------------------------------------------------------------------------
-
-
-class Book:
-    """An address manager that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.added: list[TimedAddress] = []
-        self.sources: list[NetworkAddress] = []
-
-    def add(self, entries, source: NetworkAddress, time_penalty: int) -> int:
-        assert time_penalty == 7200
-        self.added += entries
-        self.sources.append(source)
-        return len(entries)
-
-
-def intake() -> tuple[AddressIntake, Book]:
-    book = Book()
-    return AddressIntake(book, ManualClock(NOW)), book  # type: ignore[arg-type]
-
-
-def entries(count: int, *, services: int = 9, time: int = NOW, first: str = "8.8") -> tuple[TimedAddress, ...]:
-    return tuple(
-        TimedAddress(time, services, NetworkAddress.parse(f"{first}.{i // 250}.{i % 250 + 1}:8333"))
-        for i in range(count)
-    )
-
-
-def test_only_asked_peers_are_listened_to() -> None:
-    for kind in ConnectionType:
-        taker, book = intake()
-        peer = FakePeer(0, kind)
-        taker.on_addresses(peer, Addr(entries(5)))
-        assert book.added == []
-        taker.expect_from(peer)
-        taker.on_addresses(peer, Addr(entries(5)))
-        asked = kind not in (ConnectionType.INBOUND, ConnectionType.BLOCK_RELAY_ONLY)
-        assert len(book.added) == (5 if asked else 0), kind
-
-
-def test_one_answer_of_a_thousand_is_all_a_peer_can_give() -> None:
-    taker, book = intake()
-    peer = FakePeer()
-    taker.expect_from(peer)
-    taker.on_addresses(peer, Addr(entries(1)))
-    taker.on_addresses(peer, AddrV2(entries(1000)))
-    taker.on_addresses(peer, Addr(entries(1000)))
-    assert len(book.added) == 1000
-    assert book.sources == [peer.address] * 2
-    taker.left(peer)
-    taker.on_addresses(peer, Addr(entries(10)))
-    assert len(book.added) == 1000
-
-
-def test_addresses_without_the_chain_are_left_out() -> None:
-    taker, book = intake()
-    peer = FakePeer()
-    taker.expect_from(peer)
-    taker.on_addresses(peer, Addr((*entries(2, services=8), *entries(4, services=1024))))
-    assert len(book.added) == 4
-
-
-@pytest.mark.parametrize(
-    ("claimed", "stored"),
-    [
-        (NOW - 100, NOW - 100),
-        (NOW + FUTURE_CLAIM, NOW + FUTURE_CLAIM),
-        (NOW + FUTURE_CLAIM + 1, NOW - STALE_CLAIM),
-        (OLDEST_CLAIM, NOW - STALE_CLAIM),
-        (0, NOW - STALE_CLAIM),
-    ],
-)
-def test_the_time_is_made_plausible(claimed: int, stored: int) -> None:
-    taker, book = intake()
-    peer = FakePeer()
-    taker.expect_from(peer)
-    taker.on_addresses(peer, Addr(entries(1, time=claimed)))
-    assert [entry.time for entry in book.added] == [stored]
-
-
-@pytest.mark.parametrize(("count", "done"), [(1, False), (2, True)])
-def test_a_peer_that_was_only_to_give_addresses_is_done(count: int, done: bool) -> None:
-    taker, _ = intake()
-    peer = FakePeer(0, ConnectionType.ADDR_FETCH)
-    taker.expect_from(peer)
-    taker.on_addresses(peer, Addr(entries(count)))
-    assert peer.closing is done
-
-
-def test_unwanted_addresses_are_left_out() -> None:
-    book = Book()
-    given = entries(5)
-    taker = AddressIntake(book, ManualClock(NOW), {given[1].address, given[3].address})  # type: ignore[arg-type]
-    peer = FakePeer()
-    taker.expect_from(peer)
-    taker.on_addresses(peer, Addr(given))
-    assert book.added == [given[0], given[2], given[4]]

@@ -18,7 +18,6 @@ from ccnode.wire.protocol import PROTOCOL_VERSION, service_names
 
 _REACHABLE_WITHOUT_PROXY = (Network.IPV4, Network.IPV6)
 _NETWORKS = (Network.IPV4, Network.IPV6, Network.ONION, Network.I2P, Network.CJDNS)
-_LOCAL_BIND = 2  # score of an address that we are bound to (Core: ``net.h``)
 _UPLOAD_TIMEFRAME = 24 * 60 * 60  # seconds (Core: ``MAX_UPLOAD_TIMEFRAME``)
 
 _NODE = Arg("node", ArgType.STRING, "Address or name of the node, with or without port", completion="peer_address")
@@ -80,9 +79,9 @@ def ping(context: AdminContext) -> None:
   "synced_headers": n,               height of the last header we have in common, -1 if unknown
   "synced_blocks": -1,               the node has headers only
   "inflight": [],
-  "addr_relay_enabled": true|false,
-  "addr_processed": n,
-  "addr_rate_limited": n,
+  "addr_relay_enabled": true|false,  whether addresses go to the peer
+  "addr_processed": n,               addresses taken from it
+  "addr_rate_limited": n,            addresses dropped because they were too many
   "permissions": ["str", ...],       bloomfilter, noban, forcerelay, relay, mempool, download, addr
   "misbehavior": {
     "score": n,                      points of the classic model
@@ -104,6 +103,7 @@ def get_peer_info(context: AdminContext) -> list[dict[str, object]]:
 
 def _peer_info(context: AdminContext, peer: Peer, now: float) -> dict[str, object]:
     sync = context.sync.peer_info(peer.id)
+    gossip = context.gossip.peer_info(peer.id)
     ping_wait = None if peer.ping_sent_at is None else max(0.0, now - peer.ping_sent_at)
     optional = {"pingtime": peer.ping_time, "minping": peer.min_ping, "pingwait": ping_wait}
     mapped_as = context.addrman.groups.mapped_as(peer.address)
@@ -137,9 +137,9 @@ def _peer_info(context: AdminContext, peer: Peer, now: float) -> dict[str, objec
         "synced_headers": sync.synced_headers,
         "synced_blocks": -1,
         "inflight": [],
-        "addr_relay_enabled": False,
-        "addr_processed": 0,
-        "addr_rate_limited": 0,
+        "addr_relay_enabled": gossip.relay_enabled,
+        "addr_processed": gossip.processed,
+        "addr_rate_limited": gossip.rate_limited,
         "permissions": names(peer.permissions),
         "misbehavior": {"score": peer.misbehaviour_score, "violations": dict(sorted(peer.violations.items()))},
         "minfeefilter": NO_COINS,
@@ -307,7 +307,6 @@ def get_net_totals(context: AdminContext) -> dict[str, object]:
 def get_network_info(context: AdminContext) -> dict[str, object]:
     net = context.net
     inbound = sum(peer.inbound for peer in net.peers.values())
-    public = [address for address in net.listening if address.is_routable()]
     return {
         "version": _version_number(ccnode.__version__),
         "subversion": net.user_agent,
@@ -323,7 +322,10 @@ def get_network_info(context: AdminContext) -> dict[str, object]:
         "networks": [_network(context, network) for network in _NETWORKS],
         "relayfee": NO_COINS,
         "incrementalfee": NO_COINS,
-        "localaddresses": [{"address": at.host, "port": at.port, "score": _LOCAL_BIND} for at in public],
+        "localaddresses": [
+            {"address": address.host, "port": address.port, "score": score}
+            for address, score in context.gossip.local.scores()
+        ],
         "warnings": [],
     }
 
