@@ -63,6 +63,9 @@ RELAY_PEERS: Final = 2
 ROTATION: Final = 24 * 3600
 """Seconds for which an address goes to the same peers (Core: ``ROTATE_ADDR_RELAY_DEST_INTERVAL``)."""
 
+LOT_BITS: Final = 64
+LOT_MASK: Final = 2**LOT_BITS - 1
+
 SEND_INTERVAL: Final = 30.0
 """Mean seconds between two messages to a peer (Core: ``AVG_ADDRESS_BROADCAST_INTERVAL``)."""
 
@@ -147,7 +150,8 @@ class AddressGossip:
             return None
         state = self._peers.get(peer.id)
         if state is None:
-            state = self._peers[peer.id] = GossipPeer(peer, RollingBloom(self._rng), tokens_at=peer.connected_at)
+            lot = self._rng.getrandbits(LOT_BITS)
+            state = self._peers[peer.id] = GossipPeer(peer, RollingBloom(self._rng), lot, tokens_at=peer.connected_at)
             peer.mark_dirty()
         return state
 
@@ -190,27 +194,25 @@ class AddressGossip:
         return drawn[:paid]
 
     def _pass_on(self, entry: TimedAddress, source: GossipPeer, now: float) -> None:
-        """Queue ``entry`` for its receivers: those whose hash with it is highest today."""
+        """Queue ``entry`` for its receivers: those whose lots, multiplied by its number of today, are highest."""
         key = address_key(entry.address)
-        address_hash = int.from_bytes(blake2b(key, digest_size=8, key=self._secret).digest(), "little")
         # The hash in the sum gives each address its own moment of change.
-        window = (int(now) + address_hash) // ROTATION
-        drawing = blake2b(key + window.to_bytes(8, "little"), digest_size=8, key=self._secret)
-
-        def score(candidate: GossipPeer) -> bytes:
-            drawn = drawing.copy()
-            drawn.update(candidate.peer.id.to_bytes(8, "little"))
-            return drawn.digest()
-
+        window = (int(now) + self._keyed_hash(key)) // ROTATION
+        number = self._keyed_hash(key + window.to_bytes(8, "little"))
         reachable = entry.address.network in self._networks
-        count = RELAY_PEERS if reachable or drawing.digest()[0] & 1 else RELAY_PEERS - 1
-        candidates = [
-            state
-            for state in self._peers.values()
-            if state is not source and state.can_be_told(entry.address) and not state.peer.closing
-        ]
-        for receiver in nlargest(count, candidates, score):
+        count = RELAY_PEERS if reachable or number & 2 else RELAY_PEERS - 1
+        factor = number | 1  # odd: then no two lots come to the same
+        for_all = entry.address.is_v1_compatible()
+        scores = {  # with thousands of peers a hash for each would take 14 ms
+            state.lot * factor & LOT_MASK: state for state in self._peers.values() if for_all or state.peer.wants_addrv2
+        }
+        drawn = [scores[score] for score in nlargest(count + 1, scores)]
+        for receiver in [state for state in drawn if state is not source][:count]:
             self._push(receiver, entry, now)
+
+    def _keyed_hash(self, data: bytes) -> int:
+        """64 bits that nobody without the secret can foresee."""
+        return int.from_bytes(blake2b(data, digest_size=8, key=self._secret).digest(), "little")
 
     # -- what peers ask ------------------------------------------------------------------------------------------
 

@@ -26,6 +26,8 @@ class GossipPeer:
 
     peer: Peer
     known: RollingBloom
+    lot: int
+    """A secret number of 64 bits that draws it as a receiver."""
     tokens_at: float
     """When the tokens were counted last."""
     tokens: float = FIRST_TOKENS
@@ -63,12 +65,7 @@ class GossipPeer:
 
     def take_queue(self) -> list[TimedAddress]:
         """Empty the queue; returns what of it is still news to the peer, which knows it from now on."""
-        news = []
-        for entry in self.queue:
-            key = address_key(entry.address)
-            if key not in self.known:
-                self.known.add(key)
-                news.append(entry)
+        news = [entry for entry in self.queue if self.known.add(address_key(entry.address))]
         self.queue.clear()
         return news
 

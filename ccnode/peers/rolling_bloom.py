@@ -36,13 +36,19 @@ class RollingBloom:
         self._older: bytearray | None = None
         self._count = 0
 
-    def add(self, thing: bytes) -> None:
+    def add(self, thing: bytes) -> bool:
+        """Remember ``thing``; whether it was new."""
+        positions = self._positions(thing)
+        if self._younger is not None and _has(self._younger, positions):
+            return False
+        is_new = self._older is None or not _has(self._older, positions)
         if self._younger is None or self._count == CAPACITY:
             self._older, self._younger = self._younger, bytearray(_BYTES)
             self._count = 0
         self._count += 1
-        for position in self._positions(thing):
+        for position in positions:
             self._younger[position >> 3] |= 1 << (position & 7)
+        return is_new
 
     def __contains__(self, thing: bytes) -> bool:
         if self._younger is None:
@@ -56,4 +62,7 @@ class RollingBloom:
 
 
 def _has(filter_bytes: bytearray, positions: list[int]) -> bool:
-    return all(filter_bytes[position >> 3] >> (position & 7) & 1 for position in positions)
+    for position in positions:  # noqa: SIM110  # half the time of all() with a generator
+        if not filter_bytes[position >> 3] >> (position & 7) & 1:
+            return False
+    return True

@@ -393,8 +393,6 @@ def test_only_peers_that_take_part_are_told() -> None:
     source = crowd(town, 0)
     town.connect(takes_part=False)
     town.connect(BLOCK_RELAY)
-    leaving = town.connect()
-    leaving.disconnect("enough")
     gone = town.connect()
     town.gossip.left(gone)
     town.tell(source, *entries(5))

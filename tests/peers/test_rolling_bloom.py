@@ -31,6 +31,16 @@ def test_one_in_a_thousand_is_mistaken() -> None:
     assert sum(thing in bloom for thing in things(2 * CAPACITY, 2 * CAPACITY + 20_000)) <= 30
 
 
+def test_adding_tells_what_is_new_and_renews_what_is_old() -> None:
+    bloom = RollingBloom(seeded_rng())
+    assert bloom.add(b"it")
+    assert not bloom.add(b"it")
+    for turn in range(3):
+        for thing in things(turn * CAPACITY, (turn + 1) * CAPACITY):
+            bloom.add(thing)
+        assert not bloom.add(b"it")
+
+
 def test_clearing_forgets_everything() -> None:
     bloom = RollingBloom(seeded_rng())
     bloom.add(b"it")
