@@ -19,7 +19,6 @@ from ccnode.admin.jsonrpc import Dispatcher
 from ccnode.admin.memory import memory_use
 from ccnode.admin.server import AdminServer
 from ccnode.chain.headers import HeaderChain
-from ccnode.chain.index import TipChanged
 from ccnode.chain.params import ChainParams
 from ccnode.clock import SystemClock
 from ccnode.errors import ExitStatus, StartupError
@@ -163,7 +162,7 @@ class Node:
         self.network = Network(manager, dialer, self.timers, outbound=outbound, seeding=self._seeding(manager))
         self.admin = AdminServer(self.datadir.socket, Dispatcher(REGISTRY, self._admin_context(), self._fault).answer)
         manager.set_network_active(config.networkactive)
-        self.chain.subscribe(self._tip_changed)
+        self.header_file.on_append = self._headers_appended
         discouragement.on_add(lambda address: manager.drop(Subnet.single(address), "discouraged", spare_chosen=True))
         self.bans.on_ban(lambda ban: manager.drop(ban.subnet, "banned", spare_chosen=not ban.manual))
 
@@ -173,14 +172,15 @@ class Node:
         self.lag = HubLag()
         self._closing.callback(self.lag.stop)
         self._closing.callback(self.network.close)
-        self._closing.callback(self._save_anchors)
         self.network.listen(entrances(config, self.params.default_port))
         for address in self.network.listening:
             self.gossip.local.add(address, LOCAL_BIND)
         self._closing.callback(self.admin.close)
         self.admin.start()
         self._sweep()
-        self.network.start(connect=config.connect, addnode=config.addnode, seednode=config.seednode)
+        anchors = self.database.call(take_anchors) if config.automatic else []
+        self._closing.callback(self._save_anchors)
+        self.network.start(connect=config.connect, addnode=config.addnode, seednode=config.seednode, anchors=anchors)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
@@ -239,7 +239,7 @@ class Node:
         self.database.post(self._sync_headers)  # a mark must never outlive the header it is about
         self.database.post(replace_invalid_headers, marks)
 
-    def _tip_changed(self, _change: TipChanged) -> None:
+    def _headers_appended(self) -> None:
         due = self.clock.steady() + SYNC_SECONDS
         self.timers.arm(Timeline.STEADY, due, "sync headers", lambda: self.database.post(self._sync_headers))
 
@@ -278,7 +278,6 @@ class Node:
             networks=reachable_networks(config),
             limited_peers_suffice=self._limited_peers_suffice,
             refuses=unwanted.__contains__,
-            anchors=self.database.call(take_anchors),
         )
         extra = ExtraPeers(self.chain, clock)
         return AutomaticOutbound(dialer, manager, self.addrman, policy, extra, self.sync, self.timers, clock, rng)

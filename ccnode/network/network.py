@@ -53,15 +53,22 @@ class Network:
                 continue
             self._listeners.append(Listener(sock, partial(self.manager.accept, entrance=entrance)))
 
-    def start(self, *, connect: Sequence[str], addnode: Sequence[str], seednode: Sequence[str]) -> None:
-        """Begin to dial and to run timers. Every argument is a list of targets as a person wrote them."""
+    def start(
+        self,
+        *,
+        connect: Sequence[str],
+        addnode: Sequence[str],
+        seednode: Sequence[str],
+        anchors: Sequence[NetworkAddress] = (),
+    ) -> None:
+        """Begin to dial and to run timers. Targets are as a person wrote them, anchors those of the last run."""
         self._timer_loop = Supervisor("timers", self._timers.run)
         self.dialer.connect(connect)
         for target in addnode:
             self.dialer.add_node(target)
         self.dialer.fetch_addresses(seednode)
         if self.outbound is not None:
-            self.outbound.start()
+            self.outbound.start(anchors)
         if self.seeding is not None:
             self.seeding.start()
 

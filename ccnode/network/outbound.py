@@ -6,6 +6,7 @@ many goes, and a stale tip lets the policy open one more.
 """
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import gevent
@@ -71,9 +72,12 @@ class AutomaticOutbound:
         self._dialing: dict[NetworkAddress, ConnectionType] = {}
         self._stopping = Event()
         self._supervisor: Supervisor | None = None
-        self.anchors = [Anchor(address) for address in policy.anchors]
+        self.anchors: list[Anchor] = []
 
-    def start(self) -> None:
+    def start(self, anchors: Iterable[NetworkAddress]) -> None:
+        """Begin to open connections, to ``anchors`` first: block-relay-only peers of the last run."""
+        self.anchors = [Anchor(address) for address in anchors]
+        self._policy.anchors = [anchor.address for anchor in self.anchors]
         self._supervisor = Supervisor("outbound", self._run)
         self._check_extra()
 

@@ -101,19 +101,18 @@ class OutboundPolicy:
         networks: Collection[Network],
         limited_peers_suffice: Callable[[], bool],
         refuses: Callable[[NetworkAddress], bool],
-        anchors: Iterable[NetworkAddress] = (),
     ) -> None:
         """
         :param max_connections: ``maxconnections``, automatic and inbound ones together.
         :param networks: where automatic connections may go (``onlynet``); all reachable ones.
         :param limited_peers_suffice: see `Handshake`.
         :param refuses: whether an address is banned, discouraged or our own.
-        :param anchors: block-relay-only peers of the last run, each used at most once.
         """
         self.full_relay = min(FULL_RELAY, max_connections)
         self.block_relay = min(BLOCK_RELAY, max_connections - self.full_relay)
         self.max_outbound = outbound_slots(max_connections)
-        self.anchors = list(anchors)
+        self.anchors: list[NetworkAddress] = []
+        """Block-relay-only peers of the last run, each used at most once."""
         self.added_nodes: Collection[NetworkAddress] = ()
         self.stale_tip = False
         """The tip has not moved for long: one more full-relay peer may know a better one."""

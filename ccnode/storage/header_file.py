@@ -31,7 +31,7 @@ import contextlib
 import logging
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -109,6 +109,8 @@ class HeaderFile:
         self.header_size = header_size
         self._fd = fd
         self._record_size = header_size + CRC_SIZE
+        self.on_append: Callable[[], None] = lambda: None
+        """Called after every `append`, for whoever sees to the `sync` that has to follow. It must not switch."""
         self._count = max(0, os.fstat(fd).st_size - FILE_HEADER_SIZE) // self._record_size
 
     @classmethod
@@ -151,6 +153,7 @@ class HeaderFile:
         if written < len(data):
             self._take_back(end, f"{written} of {len(data)} bytes written; is the disk full?")
         self._count += len(headers)
+        self.on_append()
 
     def read(self, number: int, count: int) -> bytes:
         """The headers of records ``number`` to ``number + count - 1``, concatenated, checked once more.

@@ -46,8 +46,8 @@ class Table:
             networks=networks,
             limited_peers_suffice=lambda: False,
             refuses=self.refused.__contains__,
-            anchors=[NetworkAddress.parse(text) for text in anchors],
         )
+        self.policy.anchors = [NetworkAddress.parse(text) for text in anchors]
         self.peers: list[FakePeer] = []
 
     def know(self, *texts: str, services: int = NETWORK_AND_WITNESS) -> None:
