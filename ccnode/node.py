@@ -133,19 +133,7 @@ class Node:
                 sync=self.sync,
                 gossip=self.gossip,
                 addrman=self.addrman,
-                inbound=InboundPolicy(
-                    InboundLimits(
-                        total=max(0, config.maxconnections - outbound_slots(config.maxconnections)),
-                        per_address=config.maxinboundperip,
-                        per_netgroup=config.maxinboundpernetgroup,
-                    ),
-                    bans=self.bans,
-                    discouragement=discouragement,
-                    whitelist=whitelist,
-                    netgroup=self.addrman.groups.group,
-                    is_desirable=handshake.is_desirable,
-                    rng=rng,
-                ),
+                inbound=self._inbound_policy(handshake, discouragement, whitelist),
                 whitelist=whitelist,
             ),
             clock=clock,
@@ -265,6 +253,24 @@ class Node:
     def _limited_peers_suffice(self) -> bool:
         age = self.clock.now() - self.chain.index.time(self.chain.index.tip)
         return age < LIMITED_PEER_BLOCKS * self.params.spacing
+
+    def _inbound_policy(
+        self, handshake: Handshake, discouragement: Discouragement, whitelist: Whitelist
+    ) -> InboundPolicy:
+        config = self.config
+        return InboundPolicy(
+            InboundLimits(
+                total=max(0, config.maxconnections - outbound_slots(config.maxconnections)),
+                per_address=config.maxinboundperip,
+                per_netgroup=config.maxinboundpernetgroup,
+            ),
+            bans=self.bans,
+            discouragement=discouragement,
+            whitelist=whitelist,
+            netgroup=self.addrman.groups.group,
+            is_desirable=handshake.is_desirable,
+            rng=system_rng(),
+        )
 
     def _automatic_outbound(
         self, dialer: Dialer, manager: ConnectionManager, unwanted: Container[NetworkAddress]
