@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ccnode.chain.formats import BITCOIN_FORMAT, Header
+from ccnode.chain.networks import REGTEST
+from ccnode.chain.pow import meets_target
 from ccnode.wire.framing import HEADER, padded_command
 from ccnode.wire.headers import GetHeaders, Headers
 from ccnode.wire.keepalive import Ping, Pong
@@ -217,6 +219,6 @@ def _mined(header: Header, *, valid: bool) -> bytes:
     """With a nonce that meets the target, or one that does not. Half of all nonces do, on regtest."""
     while True:
         raw = BITCOIN_FORMAT.serialize(header)
-        if (sha256d(raw)[31] < 0x7F) is valid:
+        if meets_target(sha256d(raw), header.bits, REGTEST.pow_limit) is valid:
             return raw
         header = replace(header, nonce=header.nonce + 1)
