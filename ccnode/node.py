@@ -21,7 +21,7 @@ from ccnode.admin.server import AdminServer
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.params import ChainParams
 from ccnode.clock import SystemClock
-from ccnode.errors import ExitStatus, StartupError
+from ccnode.errors import ExitStatus
 from ccnode.network.dialer import Dialer
 from ccnode.network.dns import HostResolver, SeedResolver
 from ccnode.network.hub import HubLag, count_greenlets
@@ -31,20 +31,20 @@ from ccnode.network.outbound import AutomaticOutbound
 from ccnode.network.seeding import DnsSeeding
 from ccnode.network.timers import Timeline, Timers
 from ccnode.options import Config
-from ccnode.peers.asmap import MAX_ASMAP_BYTES, Asmap
 from ccnode.peers.bans import BanList
 from ccnode.peers.gossip import AddressGossip
 from ccnode.peers.handshake import Handshake
-from ccnode.peers.inbound import Entrance, InboundLimits, InboundPolicy
+from ccnode.peers.inbound import InboundLimits, InboundPolicy
 from ccnode.peers.keepalive import Keepalive
-from ccnode.peers.local_addresses import LOCAL_BIND, LOCAL_MANUAL, LocalAddresses
+from ccnode.peers.local_addresses import LOCAL_BIND
 from ccnode.peers.misbehaviour import Discouragement, Misbehaviour, Unwanted
 from ccnode.peers.netgroup import NetGroupManager
 from ccnode.peers.outbound import OutboundPolicy, outbound_slots
 from ccnode.peers.peer import ConnectionType
-from ccnode.peers.permissions import Whitelist, implicit, parse_whitebind, parse_whitelist
+from ccnode.peers.permissions import Whitelist
 from ccnode.peers.subnet import Subnet
-from ccnode.rng import Rng, system_rng
+from ccnode.rng import system_rng
+from ccnode.settings import build_whitelist, entrances, load_asmap, local_addresses, reachable_networks, user_agent
 from ccnode.storage.addrman_store import AddrManStore
 from ccnode.storage.anchors import save_anchors, take_anchors
 from ccnode.storage.bans import BanTable
@@ -54,10 +54,9 @@ from ccnode.storage.header_file import HeaderFile, HeaderFileKind, salvage
 from ccnode.storage.state import load_invalid_headers, replace_invalid_headers
 from ccnode.sync.extra import ExtraPeers
 from ccnode.sync.synchronizer import Synchronizer
-from ccnode.wire.address import Network as AddressNetwork
 from ccnode.wire.address import NetworkAddress
 from ccnode.wire.factory import MessageFactory
-from ccnode.wire.protocol import MAX_SUBVERSION_LENGTH, ServiceFlags
+from ccnode.wire.protocol import ServiceFlags
 
 log = logging.getLogger("ccnode")
 
@@ -66,9 +65,6 @@ SYNC_SECONDS = 1.0
 
 FLUSH_SECONDS = 60.0
 """Time between two writes of what was learned about addresses."""
-
-REACHABLE_NETWORKS = frozenset({AddressNetwork.IPV4, AddressNetwork.IPV6})
-"""Where connections can go without a proxy."""
 
 LIMITED_PEER_BLOCKS = 144
 """With a tip younger than so many block intervals, peers that keep only recent blocks are good enough."""
@@ -343,86 +339,3 @@ class Node:
             "headers": len(index),
             "dials": self.network.dialer.attempts,
         }
-
-
-def load_asmap(config: Config) -> Asmap | None:
-    """The map of the configuration; StartupError if it cannot be used."""
-    if config.asmap is None:
-        return None
-    path = config.folder / config.asmap
-    try:
-        with path.open("rb") as file:
-            return Asmap(file.read(MAX_ASMAP_BYTES + 1))
-    except OSError as error:
-        raise StartupError(f"Could not find asmap file {path}: {error.strerror}", ExitStatus.CONFIG) from error
-    except ValueError as error:
-        raise StartupError(f"Could not parse asmap file {path}: {error}", ExitStatus.CONFIG) from error
-
-
-def user_agent(comments: tuple[str, ...]) -> str:
-    """What we call ourselves (BIP14), at most 256 bytes: ``/ccnode:0.1.0(comment; comment)/``."""
-    text = f"/ccnode:{__version__}{'(' + '; '.join(comments) + ')' if comments else ''}/"
-    if len(text) > MAX_SUBVERSION_LENGTH:
-        raise StartupError(
-            f"Total length of network version string ({len(text)}) exceeds maximum length "
-            f"({MAX_SUBVERSION_LENGTH}). Reduce the number or size of uacomments.",
-            ExitStatus.CONFIG,
-        )
-    return text
-
-
-def reachable_networks(config: Config) -> frozenset[AddressNetwork]:
-    """Where connections may go and can go."""
-    return REACHABLE_NETWORKS & (frozenset(map(AddressNetwork, config.onlynet)) or REACHABLE_NETWORKS)
-
-
-def local_addresses(config: Config, default_port: int, rng: Rng) -> LocalAddresses:
-    """What the configuration says about our own addresses; StartupError if an ``externalip`` is none."""
-    port = config.port or default_port
-    local = LocalAddresses(rng, port=port, networks=reachable_networks(config))
-    for text in config.externalip:
-        try:
-            local.add(NetworkAddress.parse(text, port), LOCAL_MANUAL)
-        except ValueError as error:
-            raise StartupError(f"Cannot resolve -externalip address: '{text}'", ExitStatus.CONFIG) from error
-    return local
-
-
-def entrances(config: Config, default_port: int) -> list[Entrance]:
-    """Where to listen. Without ``bind`` and ``whitebind`` all of IPv4, and of IPv6 if the machine has it."""
-    if not config.listen:
-        return []
-    port = default_port if config.port is None else config.port
-    if config.bind or config.whitebind:
-        return [*(parse_bind(text, port) for text in config.bind), *map(entrance_with_permissions, config.whitebind)]
-    return [
-        Entrance(address=NetworkAddress.parse("0.0.0.0", port)),
-        Entrance(address=NetworkAddress.parse("::", port), optional=True),
-    ]
-
-
-def parse_bind(text: str, port: int) -> Entrance:
-    """One ``bind``, ``ADDR[:PORT]`` with an optional ``=onion``; StartupError if it is none."""
-    try:
-        address = NetworkAddress.parse(text.removesuffix("=onion"), port)
-    except ValueError as error:
-        raise StartupError(f"bind: {error}", ExitStatus.CONFIG) from error
-    return Entrance(address=address, onion=text.endswith("=onion"))
-
-
-def entrance_with_permissions(text: str) -> Entrance:
-    """One ``whitebind``; StartupError if it is none."""
-    try:
-        entry = parse_whitebind(text)
-    except ValueError as error:
-        raise StartupError(str(error), ExitStatus.CONFIG) from error
-    return Entrance(address=entry.address, permissions=entry.permissions)
-
-
-def build_whitelist(config: Config) -> Whitelist:
-    """The ``whitelist`` of the configuration; StartupError if an entry is none."""
-    without_words = implicit(relay=config.whitelistrelay, force_relay=config.whitelistforcerelay)
-    try:
-        return Whitelist(map(parse_whitelist, config.whitelist), without_words)
-    except ValueError as error:
-        raise StartupError(str(error), ExitStatus.CONFIG) from error

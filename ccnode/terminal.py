@@ -24,10 +24,11 @@ from ccnode import __version__
 from ccnode.chain.index import TipChanged
 from ccnode.config import COMMAND_LINE
 from ccnode.network.hub import spawn
-from ccnode.node import Node, entrances
+from ccnode.node import Node
 from ccnode.options import Config
 from ccnode.peers.peer import Peer
 from ccnode.sync.progress import Phase, SyncProgress
+from ccnode.settings import entrances
 
 log = logging.getLogger("ccnode")
 chain_log = logging.getLogger("ccnode.chain")

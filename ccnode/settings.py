@@ -1,0 +1,102 @@
+"""What the configuration means: the values of `Config` as objects of the parts that use them.
+
+Every function here raises StartupError, with Core's sentence where clients know one, for a value that only its part
+can judge.
+"""
+
+from ccnode import __version__
+from ccnode.errors import ExitStatus, StartupError
+from ccnode.options import Config
+from ccnode.peers.asmap import MAX_ASMAP_BYTES, Asmap
+from ccnode.peers.inbound import Entrance
+from ccnode.peers.local_addresses import LOCAL_MANUAL, LocalAddresses
+from ccnode.peers.permissions import Whitelist, implicit, parse_whitebind, parse_whitelist
+from ccnode.rng import Rng
+from ccnode.wire.address import Network, NetworkAddress
+from ccnode.wire.protocol import MAX_SUBVERSION_LENGTH
+
+REACHABLE_NETWORKS = frozenset({Network.IPV4, Network.IPV6})
+"""Where connections can go without a proxy."""
+
+
+def load_asmap(config: Config) -> Asmap | None:
+    """The map of the configuration; StartupError if it cannot be used."""
+    if config.asmap is None:
+        return None
+    path = config.folder / config.asmap
+    try:
+        with path.open("rb") as file:
+            return Asmap(file.read(MAX_ASMAP_BYTES + 1))
+    except OSError as error:
+        raise StartupError(f"Could not find asmap file {path}: {error.strerror}", ExitStatus.CONFIG) from error
+    except ValueError as error:
+        raise StartupError(f"Could not parse asmap file {path}: {error}", ExitStatus.CONFIG) from error
+
+
+def user_agent(comments: tuple[str, ...]) -> str:
+    """What we call ourselves (BIP14), at most 256 bytes: ``/ccnode:0.1.0(comment; comment)/``."""
+    text = f"/ccnode:{__version__}{'(' + '; '.join(comments) + ')' if comments else ''}/"
+    if len(text) > MAX_SUBVERSION_LENGTH:
+        raise StartupError(
+            f"Total length of network version string ({len(text)}) exceeds maximum length "
+            f"({MAX_SUBVERSION_LENGTH}). Reduce the number or size of uacomments.",
+            ExitStatus.CONFIG,
+        )
+    return text
+
+
+def reachable_networks(config: Config) -> frozenset[Network]:
+    """Where connections may go and can go."""
+    return REACHABLE_NETWORKS & (frozenset(map(Network, config.onlynet)) or REACHABLE_NETWORKS)
+
+
+def local_addresses(config: Config, default_port: int, rng: Rng) -> LocalAddresses:
+    """What the configuration says about our own addresses; StartupError if an ``externalip`` is none."""
+    port = config.port or default_port
+    local = LocalAddresses(rng, port=port, networks=reachable_networks(config))
+    for text in config.externalip:
+        try:
+            local.add(NetworkAddress.parse(text, port), LOCAL_MANUAL)
+        except ValueError as error:
+            raise StartupError(f"Cannot resolve -externalip address: '{text}'", ExitStatus.CONFIG) from error
+    return local
+
+
+def entrances(config: Config, default_port: int) -> list[Entrance]:
+    """Where to listen. Without ``bind`` and ``whitebind`` all of IPv4, and of IPv6 if the machine has it."""
+    if not config.listen:
+        return []
+    port = default_port if config.port is None else config.port
+    if config.bind or config.whitebind:
+        return [*(parse_bind(text, port) for text in config.bind), *map(entrance_with_permissions, config.whitebind)]
+    return [
+        Entrance(address=NetworkAddress.parse("0.0.0.0", port)),
+        Entrance(address=NetworkAddress.parse("::", port), optional=True),
+    ]
+
+
+def parse_bind(text: str, port: int) -> Entrance:
+    """One ``bind``, ``ADDR[:PORT]`` with an optional ``=onion``; StartupError if it is none."""
+    try:
+        address = NetworkAddress.parse(text.removesuffix("=onion"), port)
+    except ValueError as error:
+        raise StartupError(f"bind: {error}", ExitStatus.CONFIG) from error
+    return Entrance(address=address, onion=text.endswith("=onion"))
+
+
+def entrance_with_permissions(text: str) -> Entrance:
+    """One ``whitebind``; StartupError if it is none."""
+    try:
+        entry = parse_whitebind(text)
+    except ValueError as error:
+        raise StartupError(str(error), ExitStatus.CONFIG) from error
+    return Entrance(address=entry.address, permissions=entry.permissions)
+
+
+def build_whitelist(config: Config) -> Whitelist:
+    """The ``whitelist`` of the configuration; StartupError if an entry is none."""
+    without_words = implicit(relay=config.whitelistrelay, force_relay=config.whitelistforcerelay)
+    try:
+        return Whitelist(map(parse_whitelist, config.whitelist), without_words)
+    except ValueError as error:
+        raise StartupError(str(error), ExitStatus.CONFIG) from error
