@@ -27,8 +27,8 @@ from ccnode.network.hub import spawn
 from ccnode.node import Node
 from ccnode.options import Config
 from ccnode.peers.peer import Peer
-from ccnode.sync.progress import Phase, SyncProgress
 from ccnode.settings import entrances
+from ccnode.sync.progress import Phase, SyncProgress
 
 log = logging.getLogger("ccnode")
 chain_log = logging.getLogger("ccnode.chain")
