@@ -124,6 +124,15 @@ def test_dependencies_have_a_reason() -> None:
         assert re.search(rf"^\s*(?:from|import) {module}\b", source, re.MULTILINE), name
 
 
+def test_tests_named_beside_rules_exist() -> None:
+    rows = re.findall(r"^\| .+ \| (.+) \|$", (ROOT / "tests/README.md").read_text(), re.MULTILINE)
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", " ".join(rows))
+    for row in rows:
+        assert "::" in row or row in ("Test", "Counterpart"), row
+    for file, function in named:
+        assert re.search(rf"^def {function}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE), (file, function)
+
+
 @pytest.mark.parametrize("chain", CHAINS)
 def test_configuration_files_load(chain: str) -> None:
     path = ROOT / f"conf/{chain}.yaml"
