@@ -4,8 +4,9 @@ Version 2.0 of the protocol, and Core's older form for requests without ``"jsonr
 both ``result`` and ``error``). A list is a batch, answered in order. A 2.0 request without ``id`` is a notification:
 run, not answered. An empty batch gives ``[]``, as Core has it.
 
-One member is ours: ``"words": true`` says that the parameters are words of a command line, all strings, and that the
-node is to read each by its declared type (`ccnode.admin.arguments`).
+Two members are ours. ``"words": true`` says that the parameters are words of a command line, all strings, and that the
+node is to read each by its declared type (`ccnode.admin.arguments`). ``"read_only": true`` has a command refused that
+would change anything: a belt for the hands of those who only look, not a protection against them.
 
 An answer can be megabytes, and ``json.dumps`` holds the hub while it runs. So an answer is produced in pieces, and
 whoever sends them lets others run in between.
@@ -113,7 +114,10 @@ class Dispatcher:
         running = ActiveCommand(method, self._context.clock.steady())
         self._context.active_commands.append(running)
         try:
-            return self._registry.call(self._context, method, request.get("params"), words=request.get("words") is True)
+            words, read_only = (request.get(member) is True for member in ("words", "read_only"))
+            return self._registry.call(
+                self._context, method, request.get("params"), words=words, read_only=read_only
+            )
         except RpcError:
             raise
         except StorageError as error:

@@ -41,6 +41,8 @@ class Command:
     help: str
     result: str
     example: str
+    changes: bool
+    """It changes the node, what the node does or a file; a caller that only wants to look is refused."""
 
     def call(self, context: object, params: object, *, words: bool = False) -> object:
         """Run the command with a request's ``params``. Raises `RpcError`; wrong usage brings the help text, as -1."""
@@ -106,6 +108,7 @@ class Registry:
         help: str,  # noqa: A002 - it reads best where commands are declared
         result: str,
         example: str = "",
+        changes: bool = False,
     ) -> Callable[[Function], Function]:
         """A decorator that declares a function as a command.
 
@@ -123,16 +126,20 @@ class Registry:
                 raise ValueError(f"{name}: a required argument follows an optional one")
             if name in self._commands:
                 raise ValueError(f"{name} is declared twice")
-            self._commands[name] = Command(name, category, function, tuple(args), help, result, example)
+            self._commands[name] = Command(name, category, function, tuple(args), help, result, example, changes)
             return function
 
         return declare
 
-    def call(self, context: object, name: str, params: object, *, words: bool = False) -> object:
-        """Run the command ``name``. Raises `RpcError`, -32601 if there is none."""
+    def call(
+        self, context: object, name: str, params: object, *, words: bool = False, read_only: bool = False
+    ) -> object:
+        """Run the command ``name``. Raises `RpcError`: -32601 if there is none, -2 if ``read_only`` forbids it."""
         found = self.find(name)
         if found is None:
             raise RpcError(rpc_errors.METHOD_NOT_FOUND, "Method not found")
+        if read_only and found.changes:
+            raise RpcError(rpc_errors.FORBIDDEN, f"{name} changes the node, and this shell is attached read-only")
         return found.call(context, params, words=words)
 
     def overview(self) -> str:

@@ -14,6 +14,7 @@ PARSE_ERROR: Final = -32700
 
 # General
 MISC_ERROR: Final = -1  # also carries the help text after a wrong number of arguments
+FORBIDDEN: Final = -2  # Core's number for what safe mode forbade
 TYPE_ERROR: Final = -3
 INVALID_ADDRESS_OR_KEY: Final = -5  # the hash or address is well formed and unknown
 INVALID_PARAMETER: Final = -8

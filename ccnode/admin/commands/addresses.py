@@ -136,6 +136,7 @@ def _known_as(name: str, asn: int) -> dict[str, object]:
 @command(
     "addpeeraddress",
     HIDDEN,
+    changes=True,
     args=[
         Arg("address", ArgType.STRING, "IP, onion, i2p or cjdns address of a node"),
         Arg("port", ArgType.INTEGER, "Its port"),
@@ -167,6 +168,7 @@ def add_peer_address(context: AdminContext, address: str, port: int, tried: bool
 @command(
     "importaddrman",
     "network",
+    changes=True,
     args=[Arg("path", ArgType.STRING, f"A peers.dat of Bitcoin Core; {_PATH}")],
     help="Takes over the addresses that a Bitcoin Core node knew, and its experience of them, where there is room.",
     result="""{
@@ -193,6 +195,7 @@ def import_addrman(context: AdminContext, path: str) -> dict[str, object]:
 @command(
     "exportaddrman",
     "network",
+    changes=True,
     args=[Arg("path", ArgType.STRING, f"A file that does not exist yet; {_PATH}")],
     help="Writes all addresses worth a try to a text file, one HOST:PORT in a line.",
     result="""{

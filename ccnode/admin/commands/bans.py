@@ -11,6 +11,7 @@ from ccnode.peers.subnet import Subnet
 @command(
     "setban",
     "network",
+    changes=True,
     args=[
         Arg("subnet", ArgType.STRING, "An address, or a range: ADDR/BITS or ADDR/NETMASK", completion="peer_address"),
         Arg("command", ArgType.STRING, "'add' to ban it, 'remove' to lift the ban", completion=("add", "remove")),

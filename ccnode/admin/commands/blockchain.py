@@ -205,6 +205,7 @@ def get_chain_tips(context: AdminContext) -> list[dict[str, object]]:
 @command(
     "invalidateblock",
     HIDDEN,
+    changes=True,
     args=[_BLOCKHASH],
     help="Marks a block as invalid, with all that builds on it. The mark is kept until reconsiderblock.",
     result="null",
@@ -221,6 +222,7 @@ def invalidate_block(context: AdminContext, blockhash: bytes) -> None:
 @command(
     "reconsiderblock",
     HIDDEN,
+    changes=True,
     args=[_BLOCKHASH],
     help="Takes back the marks of invalidateblock on a block, on what it builds on and on what builds on it.",
     result="null",

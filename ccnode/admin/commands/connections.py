@@ -41,6 +41,7 @@ def get_anchors(context: AdminContext) -> dict[str, object]:
 @command(
     "addconnection",
     HIDDEN,
+    changes=True,
     args=[
         Arg("address", ArgType.STRING, "IP address and port"),
         Arg("connection_type", ArgType.STRING, "outbound-full-relay, block-relay-only, addr-fetch or feeler"),

@@ -37,6 +37,7 @@ def help_(context: AdminContext, command: str | None) -> str:
 @command(
     "stop",
     "control",
+    changes=True,
     args=[Arg("wait", ArgType.INTEGER, "Milliseconds to wait before", default=0)],
     help="Asks the node to stop.",
     result='"ccnode stopping"    (string)',
@@ -64,6 +65,7 @@ _CATEGORIES = Arg("include", ArgType.ARRAY, "Categories to log in detail", defau
 @command(
     "logging",
     "control",
+    changes=True,
     args=[
         _CATEGORIES,
         Arg("exclude", ArgType.ARRAY, "Categories not to log in detail", default=None, completion="category"),
@@ -157,6 +159,7 @@ def echo(context: AdminContext, **given: object) -> list[object]:
 @command(
     "setmocktime",
     HIDDEN,
+    changes=True,
     args=[Arg("timestamp", ArgType.INTEGER, "Unix seconds at which the clock stands still; 0 lets it run again")],
     help="Sets the node's clock. Everything that is due by the new time happens at once. Test networks only.",
     result="null",
@@ -174,6 +177,7 @@ def set_mock_time(context: AdminContext, timestamp: int) -> None:
 @command(
     "mockscheduler",
     HIDDEN,
+    changes=True,
     args=[Arg("delta_time", ArgType.INTEGER, "Seconds, 1 to 3600")],
     help="Moves the node's scheduler forward. Test networks only.",
     result="null",

@@ -11,6 +11,7 @@ from ccnode.errors import RpcError
 @command(
     "submitheader",
     "mining",
+    changes=True,
     args=[Arg("hexdata", ArgType.STRING, "The serialized header, in hex")],
     help="Takes a header as a candidate for the tip, by the same rules as one from a peer. Throws if it is invalid.",
     result="null",

@@ -36,6 +36,7 @@ def get_connection_count(context: AdminContext) -> int:
 @command(
     "ping",
     "network",
+    changes=True,
     help="Has every peer pinged. The answer times are in getpeerinfo: pingtime, and pingwait of pings without answer.",
     result="null",
 )
@@ -154,6 +155,7 @@ def _peer_info(context: AdminContext, peer: Peer, now: float) -> dict[str, objec
 @command(
     "addnode",
     "network",
+    changes=True,
     args=[
         _NODE,
         Arg(
@@ -188,6 +190,7 @@ def add_node(context: AdminContext, node: str, command: str, v2transport: bool) 
 @command(
     "disconnectnode",
     "network",
+    changes=True,
     args=[
         Arg("address", ArgType.STRING, "Address of the peer, as getpeerinfo has it", "", completion="peer_address"),
         Arg("nodeid", ArgType.INTEGER, "Number of the connection", default=None, completion="peer_id"),
@@ -355,6 +358,7 @@ def _network(context: AdminContext, network: Network) -> dict[str, object]:
 @command(
     "setnetworkactive",
     "network",
+    changes=True,
     args=[Arg("state", ArgType.BOOLEAN, "true to make and take connections, false to end them all")],
     help="Switches the whole network side on or off.",
     result="true|false    (boolean) the new state",
