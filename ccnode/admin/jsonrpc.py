@@ -115,9 +115,7 @@ class Dispatcher:
         self._context.active_commands.append(running)
         try:
             words, read_only = (request.get(member) is True for member in ("words", "read_only"))
-            return self._registry.call(
-                self._context, method, request.get("params"), words=words, read_only=read_only
-            )
+            return self._registry.call(self._context, method, request.get("params"), words=words, read_only=read_only)
         except RpcError:
             raise
         except StorageError as error:

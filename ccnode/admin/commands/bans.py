@@ -78,6 +78,6 @@ def list_banned(context: AdminContext) -> list[dict[str, object]]:
     ]
 
 
-@command("clearbanned", "network", help="Lifts all bans.", result="null")
+@command("clearbanned", "network", help="Lifts all bans.", result="null", changes=True)
 def clear_banned(context: AdminContext) -> None:
     context.bans.clear()
