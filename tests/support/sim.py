@@ -5,7 +5,6 @@ stalls, who lies, when blocks are found. A message is encoded by its sender and 
 the next event in the heap sets the clock, which all nodes share.
 """
 
-import heapq
 import random
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -23,43 +22,25 @@ from ccnode.wire.headers import GetHeaders, Headers
 from ccnode.wire.keepalive import Ping, Pong
 from ccnode.wire.message import Message
 from ccnode.wire.protocol import PROTOCOL_VERSION
-from tests.support.clock import ManualClock
 from tests.support.fakes import NETWORK_AND_WITNESS, MemoryHeaderStore, mined
+from tests.support.sim_events import Events
 
 RECONNECT = 30.0
 """Seconds until a lost outbound connection is made again."""
 
 
-class World:
+class World(Events):
     """The clock, the events to come, and everyone in it."""
 
     def __init__(self, seed: int, params: ChainParams, now: float) -> None:
-        self.rng = random.Random(seed)
+        super().__init__(seed, now)
         self.params = params
-        self.clock = ManualClock(now)
         self.nodes: list[SimNode] = []
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = count()
         self._peer_ids = count()
-
-    def after(self, seconds: float, action: Callable[[], None]) -> None:
-        heapq.heappush(self._events, (self.clock.steady() + seconds, next(self._order), action))
 
     def latency(self) -> float:
         """Seconds a message travels."""
         return 0.01 + self.rng.expovariate(10)
-
-    def run(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
-        """Let that much time pass, or less if ``until`` comes true; returns whether it did."""
-        end = self.clock.steady() + seconds
-        while self._events and self._events[0][0] <= end:
-            due, _, action = heapq.heappop(self._events)
-            self.clock.advance(max(0.0, due - self.clock.steady()))
-            action()
-            if until():
-                return True
-        self.clock.advance(end - self.clock.steady())
-        return until()
 
     def add(self, node: "SimNode") -> "SimNode":
         self.nodes.append(node)
