@@ -92,6 +92,10 @@ _V6_UNROUTABLE: Final = _v6(
 )
 
 
+_V4_SUSPECTS: Final = frozenset(base >> 24 for base, _ in _V4_UNROUTABLE)
+"""First bytes of addresses in those ranges, none of which is wider than one. Others need no closer look."""
+
+
 def _in(number: int, ranges: tuple[tuple[int, int], ...]) -> bool:
     return any(number & mask == base for base, mask in ranges)
 
@@ -106,6 +110,10 @@ class NetworkAddress:
     network: Network
     addr: bytes
     port: int
+
+    def __hash__(self) -> int:
+        # A third of the time with the network in it, whose hash is computed in Python. Equality compares all fields.
+        return hash((self.addr, self.port))
 
     @classmethod
     def parse(cls, text: str, default_port: int = 0, cjdns: bool = False) -> NetworkAddress:
@@ -211,7 +219,7 @@ class NetworkAddress:
         if not self.is_valid() or self.is_local():
             return False
         if self.network is Network.IPV4:
-            return not _in(int.from_bytes(self.addr, "big"), _V4_UNROUTABLE)
+            return self.addr[0] not in _V4_SUSPECTS or not _in(int.from_bytes(self.addr, "big"), _V4_UNROUTABLE)
         if self.network is Network.IPV6:
             return not _in(int.from_bytes(self.addr, "big"), _V6_UNROUTABLE)
         return True
