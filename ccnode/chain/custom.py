@@ -26,6 +26,7 @@ from ccnode.chain.networks import NETWORKS, get_params
 from ccnode.chain.params import ChainParams, signet_magic
 from ccnode.chain.pow import target_of
 from ccnode.errors import ConfigError
+from ccnode.wire.address import NetworkAddress
 
 DEFAULT_BASE = "regtest"
 
@@ -88,6 +89,16 @@ def _strings(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _addresses(value: Any) -> tuple[str, ...]:
+    texts = _strings(value)
+    try:
+        for text in texts:
+            NetworkAddress.parse(text, cjdns=True)
+    except ValueError as error:
+        raise ValueError("expected a list of numeric addresses, HOST[:PORT]") from error
+    return texts
+
+
 def _checkpoints(value: Any) -> dict[int, bytes]:
     if not isinstance(value, Mapping):
         raise ValueError("expected a mapping from height to block hash")
@@ -133,7 +144,7 @@ _KEYS = {
     "prune_after_height": _Key(_HEIGHT, "prune_after_height"),
     "mockable": _Key(_flag, "mockable"),
     "dns_seeds": _Key(_strings, "dns_seeds"),
-    "fixed_seeds": _Key(_strings, "fixed_seeds"),
+    "fixed_seeds": _Key(_addresses, "fixed_seeds"),
     "presync_period": _Key(_COUNT, "presync_period"),
     "presync_buffer": _Key(_COUNT, "presync_buffer"),
     "pubkey_prefix": _Key(_hex(1), "pubkey", "prefixes"),

@@ -6,6 +6,7 @@ Hashes are written the way people read them, most significant byte first, and re
 from dataclasses import replace
 from difflib import get_close_matches
 
+from ccnode.chain import seeds
 from ccnode.chain.difficulty import BitcoinDifficulty
 from ccnode.chain.formats import BITCOIN_FORMAT, Header
 from ccnode.chain.params import AddressPrefixes, ChainParams, SoftForks, signet_magic
@@ -60,6 +61,7 @@ MAINNET = ChainParams(
         "seed.bitcoin.wiz.biz.",
         "seed.mainnet.achownodes.xyz.",
     ),
+    fixed_seeds=seeds.MAINNET,
     prefixes=AddressPrefixes(
         pubkey=b"\x00",
         script=b"\x05",
@@ -94,6 +96,7 @@ TESTNET3 = ChainParams(
         "testnet-seed.bluematt.me.",
         "seed.testnet.achownodes.xyz.",
     ),
+    fixed_seeds=seeds.TESTNET3,
     prefixes=_TEST_PREFIXES,
     presync_period=673,
     presync_buffer=14_460,
@@ -112,6 +115,7 @@ TESTNET4 = ChainParams(
     minimum_chain_work=0x9A0FE15D0177D086304,
     assumevalid=from_display("0000000002368b1e4ee27e2e85676ae6f9f9e69579b29093e9a82c170bf7cf8a"),
     dns_seeds=("seed.testnet4.bitcoin.sprovoost.nl.", "seed.testnet4.wiz.biz."),
+    fixed_seeds=seeds.TESTNET4,
     prefixes=_TEST_PREFIXES,
     presync_period=606,
     presync_buffer=16_092,
@@ -136,6 +140,7 @@ SIGNET = ChainParams(
     assumevalid=from_display("00000008414aab61092ef93f1aacc54cf9e9f16af29ddad493b908a01ff5c329"),
     signet_challenge=_DEFAULT_SIGNET_CHALLENGE,
     dns_seeds=("seed.signet.bitcoin.sprovoost.nl.", "seed.signet.achownodes.xyz."),
+    fixed_seeds=seeds.SIGNET,
     prefixes=_TEST_PREFIXES,
     presync_period=620,
     presync_buffer=15_724,
@@ -189,5 +194,11 @@ def signet_params(challenge: bytes) -> ChainParams:
     except ValueError as error:
         raise ConfigError(f"signetchallenge: {error}") from error
     return replace(
-        SIGNET, magic=magic, signet_challenge=challenge, dns_seeds=(), minimum_chain_work=0, assumevalid=None
+        SIGNET,
+        magic=magic,
+        signet_challenge=challenge,
+        dns_seeds=(),
+        fixed_seeds=(),
+        minimum_chain_work=0,
+        assumevalid=None,
     )

@@ -73,7 +73,7 @@ class ChainParams:
     signet_challenge: bytes | None = None
 
     dns_seeds: tuple[str, ...] = ()
-    fixed_seeds: tuple[str, ...] = ()  # host:port
+    fixed_seeds: tuple[str, ...] = ()  # numeric HOST[:PORT]
     prefixes: AddressPrefixes
     presync_period: int  # headers per commitment bit in low-work synchronisation
     presync_buffer: int  # headers held back there before they are released

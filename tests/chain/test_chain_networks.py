@@ -9,6 +9,8 @@ from ccnode.chain.networks import MAINNET, NETWORKS, REGTEST, SIGNET, TESTNET3, 
 from ccnode.chain.params import ANY_VERSION, SoftForks, signet_magic
 from ccnode.chain.pow import encode_compact, meets_target
 from ccnode.errors import ConfigError
+from ccnode.peers.netgroup import NetGroupManager
+from ccnode.wire.address import ADDRESS_SIZES, Network, NetworkAddress
 
 GENESIS = {
     "mainnet": "000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f",
@@ -64,6 +66,18 @@ def test_constants_that_core_names():
     assert all(seed.endswith(".") for p in NETWORKS for seed in p.dns_seeds)
 
 
+@pytest.mark.parametrize("params", NETWORKS, ids=lambda params: params.name)
+def test_fixed_seeds_are_few_and_diverse(params):
+    addresses = [NetworkAddress.parse(text, params.default_port, cjdns=True) for text in params.fixed_seeds]
+    assert all(address.is_routable() for address in addresses)
+    assert len(addresses) <= 120
+    if params is not REGTEST:
+        assert {address.network for address in addresses} == set(ADDRESS_SIZES)
+    groups = NetGroupManager()
+    grouped = [groups.group(a) for a in addresses if a.network in (Network.IPV4, Network.IPV6)]
+    assert len(set(grouped)) == len(grouped)
+
+
 def test_params_cannot_be_changed():
     with pytest.raises(FrozenInstanceError):
         MAINNET.spacing = 1
@@ -79,6 +93,7 @@ def test_custom_signet():
     params = signet_params(b"\x51")
     assert params.magic == signet_magic(b"\x51") != SIGNET.magic
     assert (params.dns_seeds, params.minimum_chain_work, params.assumevalid) == ((), 0, None)
+    assert params.fixed_seeds == ()
     assert params.genesis_hash == SIGNET.genesis_hash
     assert params.signet_challenge == b"\x51"
     assert signet_params(SIGNET.signet_challenge) is SIGNET
@@ -178,6 +193,7 @@ def test_custom_signet_by_mapping():
         ({"name": "x", "magic": "0102"}, "network.magic: expected 8 hex digits in quotes, not '0102'"),
         ({"name": "x", "mockable": 1}, "network.mockable: expected true or false, not 1"),
         ({"name": "x", "dns_seeds": "a"}, "network.dns_seeds: expected a list of names, not 'a'"),
+        ({"name": "x", "fixed_seeds": ["a.example"]}, "network.fixed_seeds: expected a list of numeric addresses"),
         ({"name": "x", "pow_limit": "xyz"}, "network.pow_limit: expected up to 64 hex digits in quotes"),
         ({"name": "x", "checkpoints": [1]}, "network.checkpoints: expected a mapping from height to block hash"),
         ({"name": "x", "genesis": 1}, "network.genesis: expected a mapping"),
