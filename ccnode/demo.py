@@ -28,6 +28,7 @@ from ccnode.log import category_levels, setup_logging, shutdown_logging
 from ccnode.network.hub import breathe, spawn
 from ccnode.networks import network_params
 from ccnode.node import Node
+from ccnode.peers.traffic import tally_bytes
 from ccnode.rng import system_rng
 from ccnode.runner import SWITCH_INTERVAL, forget_closed_output, stop_on_signals
 from ccnode.terminal import Status, shell_command
@@ -171,7 +172,7 @@ class Demo:
 
     def _tell_caught_up(self, follower: Node) -> None:
         peer = next(iter(follower.network.peers.values()))
-        received = peer.received_per_message.get(Headers.command, 0)
+        received = tally_bytes(peer.received_per_message).get(Headers.command, 0)
         self._tell(f"the follower caught up: height {follower.height():,}, {received:,} bytes of headers checked")
 
     def _invite(self, follower: Node) -> None:

@@ -30,7 +30,7 @@ from ccnode.network.network import Network
 from ccnode.network.outbound import AutomaticOutbound
 from ccnode.network.seeding import DnsSeeding
 from ccnode.network.timers import Timeline, Timers
-from ccnode.options import Config
+from ccnode.options import UPLOAD_TARGET_UNIT, Config, parse_bytes
 from ccnode.peers.bans import BanList
 from ccnode.peers.gossip import AddressGossip
 from ccnode.peers.handshake import Handshake
@@ -137,6 +137,7 @@ class Node:
             fatal=self._fault,
             max_send_buffer=config.maxsendbuffer * 1000,
             max_receive_buffer=config.maxreceivebuffer * 1000,
+            max_upload=parse_bytes(config.maxuploadtarget, UPLOAD_TARGET_UNIT),
             log_addresses=config.logips,
         )
         resolver = HostResolver(params.default_port, names=config.dns)

@@ -35,6 +35,15 @@ CHAIN_FLAGS: Final = ("regtest", "signet", "testnet", "testnet4")
 NETWORKS: Final = ("ipv4", "ipv6", "onion", "i2p", "cjdns")
 """Values of ``onlynet``."""
 
+BYTE_UNITS: Final = {
+    **{unit: 1000**power for power, unit in enumerate("kmgt", 1)},
+    **{unit: 1024**power for power, unit in enumerate("KMGT", 1)},
+}
+"""Bytes of each unit: small letters decimal, capital ones binary."""
+
+UPLOAD_TARGET_UNIT: Final = "M"
+"""Of a ``maxuploadtarget`` without one."""
+
 IGNORED: Final = frozenset(
     {
         "checkblockindex",
@@ -120,6 +129,17 @@ def _work(text: str) -> int:
     return int(_match(text.removeprefix("0x"), "[0-9a-fA-F]{1,64}"), 16)
 
 
+def parse_bytes(text: str, default_unit: str) -> int:
+    """A number of bytes with an optional unit of `BYTE_UNITS` (Core: ``ParseByteUnits``). ValueError."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in BYTE_UNITS and text else (text, default_unit)
+    return _number(_match(number, "[0-9]+"), 0, _MANY // BYTE_UNITS[unit]) * BYTE_UNITS[unit]
+
+
+def _upload_target(text: str) -> str:
+    parse_bytes(text, UPLOAD_TARGET_UNIT)
+    return text
+
+
 def _script(text: str) -> bytes:
     return bytes.fromhex(_match(text, "([0-9a-fA-F]{2})+"))
 
@@ -155,6 +175,9 @@ CHAIN = Kind(partial(_match, pattern="[a-z0-9][a-z0-9_-]{0,31}"), "a network's n
 PATH = Kind(_path, "a path")
 HOST = Kind(partial(_match, pattern=r"[^\s\0]+"), "an address without spaces")
 WORK = Kind(_work, "up to 64 hexadecimal digits", complaint="Invalid non-hex ({}) minimum chain work value specified")
+UPLOAD_TARGET = Kind(
+    _upload_target, "a number with an optional unit", complaint="Unable to parse -maxuploadtarget: '{}'"
+)
 SCRIPT = Kind(_script, "hexadecimal digits, two for each byte")
 CHECKPOINT = Kind(_checkpoint, "a height and a hash of 64 hexadecimal digits")
 NETWORK = Kind(
@@ -226,6 +249,9 @@ class Config:
     peertimeout: int = _option(60, PATIENCE, "Connections", "seconds a new peer may stay silent")
     maxreceivebuffer: int = _option(5000, POSITIVE, "Connections", "most bytes waiting from a peer, in thousands")
     maxsendbuffer: int = _option(1000, POSITIVE, "Connections", "most bytes waiting for a peer, in thousands")
+    maxuploadtarget: str = _option(
+        "0", UPLOAD_TARGET, "Connections", "bytes to upload a day, soft; k, m, g, t (K, M, G, T: binary), M if none; 0: any"
+    )
     services: int | None = _option(None, SERVICES, "Connections", "service bits to announce (for tests)")
     uacomment: tuple[str, ...] = _list(COMMENT, "Connections", "comment in the user agent")
 

@@ -20,6 +20,7 @@ from ccnode.peers.addrman import AddrMan
 from ccnode.peers.bans import BanList
 from ccnode.peers.gossip import AddressGossip
 from ccnode.peers.peer import ConnectionType, Peer
+from ccnode.peers.traffic import Traffic
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import NetworkAddress
 
@@ -45,10 +46,7 @@ class Connections(Protocol):
     def network_active(self) -> bool: ...
 
     @property
-    def total_bytes_sent(self) -> int: ...
-
-    @property
-    def total_bytes_received(self) -> int: ...
+    def traffic(self) -> Traffic: ...
 
     @property
     def listening(self) -> Sequence[NetworkAddress]: ...

@@ -33,6 +33,7 @@ from ccnode.errors import FramingError
 from ccnode.network.budget import Claim, ReceiveBudget
 from ccnode.network.hub import DeadlineExceeded, breathe, deadline, spawn, turns
 from ccnode.peers.peer import ConnectionType, Peer
+from ccnode.peers.traffic import ONE_MESSAGE, Traffic
 from ccnode.wire.address import NetworkAddress
 from ccnode.wire.framing import Frame, Transport
 from ccnode.wire.message import Message
@@ -78,6 +79,7 @@ class Connection(Peer):
         "_queue",
         "_queued",
         "_sock",
+        "_traffic",
         "_transport",
         "_wake",
         "_writer",
@@ -95,6 +97,7 @@ class Connection(Peer):
         transport: Transport,
         budget: ReceiveBudget,
         clock: Clock,
+        traffic: Traffic,
         deliver: Callable[["Connection", Frame], None],
         on_dirty: Callable[[Peer], None],
         max_send_buffer: int = DEFAULT_MAX_SEND_BUFFER,
@@ -106,6 +109,7 @@ class Connection(Peer):
         self._budget = budget
         self._claim: Claim | None = None
         self._clock = clock
+        self._traffic = traffic
         self._deliver = deliver
         self._on_dirty = on_dirty
         self.max_send_buffer = max_send_buffer
@@ -126,7 +130,7 @@ class Connection(Peer):
             return
         data = self._transport.frame(message.command, message.encode())
         counts = self.sent_per_message
-        counts[message.command] = counts.get(message.command, 0) + len(data)
+        counts[message.command] = counts.get(message.command, 0) + ONE_MESSAGE + len(data)
         self._enqueue(data)
 
     def mark_dirty(self) -> None:
@@ -225,6 +229,7 @@ class Connection(Peer):
     def _note_received(self, count: int) -> None:
         self.bytes_received += count
         self.last_recv = self._clock.now()
+        self._traffic.received.add(count)
 
     def wait_drained(self) -> None:
         """Wait until the queue is below ``max_send_buffer`` again, or the connection is closing."""
@@ -259,9 +264,13 @@ class Connection(Peer):
             count = self._sock.sendmsg([data], (), socket.MSG_DONTWAIT)
         except OSError:
             return data
+        self._note_sent(count)
+        return data[count:]
+
+    def _note_sent(self, count: int) -> None:
         self.bytes_sent += count
         self.last_send = self._clock.now()
-        return data[count:]
+        self._traffic.note_sent(count)
 
     def _enqueue(self, data: bytes) -> None:
         if self._may_send_at_once and not self._queued:
@@ -307,8 +316,7 @@ class Connection(Peer):
             count = self._sock.send(view)
             view = view[count:]
             self._queued -= count
-            self.bytes_sent += count
-            self.last_send = self._clock.now()
+            self._note_sent(count)
             if self._queued <= self.max_send_buffer:
                 self._drained.set()
             breathe()

@@ -9,6 +9,7 @@ something is due, the peer's *pass* runs: everything it is owed, in one function
 
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from ccnode.peers.misbehaviour import Misbehaviour, out_of_turn, spared
 from ccnode.peers.peer import ConnectionType, HandshakeStage, Peer
 from ccnode.peers.permissions import Direction, Whitelist
 from ccnode.peers.subnet import Subnet
+from ccnode.peers.traffic import ONE_MESSAGE, Traffic
 from ccnode.peers.unoffered import HANDLERS as UNOFFERED_HANDLERS
 from ccnode.peers.unoffered import REFUSED, oversize, refuse
 from ccnode.sync.synchronizer import Synchronizer
@@ -90,9 +92,14 @@ class ConnectionManager:
         log_addresses: bool = False,
         max_send_buffer: int = DEFAULT_MAX_SEND_BUFFER,
         max_receive_buffer: int = DEFAULT_MAX_RECEIVE_BUFFER,
+        max_upload: int = 0,
     ) -> None:
-        """:param fatal: given an error of chain or storage, stops the node."""
+        """
+        :param fatal: given an error of chain or storage, stops the node.
+        :param max_upload: bytes a day (``maxuploadtarget``); 0 for no limit.
+        """
         self.peers: dict[int, Connection] = {}
+        self.traffic = Traffic(clock, max_upload)
         self.network_active = True
         self._magic = magic
         self._factory = factory
@@ -106,8 +113,8 @@ class ConnectionManager:
         self._inbound_budget = ReceiveBudget(RECEIVE_BUDGET, clock)
         self._outbound_budget = ReceiveBudget(RECEIVE_BUDGET, clock)
         self._next_id = 0
-        self._ended_received = 0
-        self._ended_sent = 0
+        self._ended_received: Counter[str] = Counter()
+        self._ended_sent: Counter[str] = Counter()
         self._handling: Connection | None = None
         self._tasks: dict[int, gevent.Greenlet] = {}
         self._gone_listeners: list[Callable[[Peer], None]] = []
@@ -139,6 +146,7 @@ class ConnectionManager:
             transport=V1Transport(self._magic, EARLY_PAYLOAD),
             budget=self._inbound_budget if connection_type is ConnectionType.INBOUND else self._outbound_budget,
             clock=self._clock,
+            traffic=self.traffic,
             deliver=self._deliver,
             on_dirty=self._marked_dirty,
             max_send_buffer=self._max_send_buffer,
@@ -207,8 +215,8 @@ class ConnectionManager:
         del self.peers[peer.id]
         del self._tasks[peer.id]
         self._timers.disarm(peer.id)
-        self._ended_received += peer.bytes_received
-        self._ended_sent += peer.bytes_sent
+        self._ended_received.update(peer.received_per_message)
+        self._ended_sent.update(peer.sent_per_message)
         self._rooms.handshake.gone(peer)
         self._rooms.gossip.left(peer)
         if peer.handshake_complete and peer.connection_type in SHOWN_TO_OTHERS:
@@ -237,7 +245,7 @@ class ConnectionManager:
         command, payload, size, fault = frame
         counts = peer.received_per_message
         counted = command if command in MESSAGE_TYPES else OTHER
-        counts[counted] = counts.get(counted, 0) + size
+        counts[counted] = counts.get(counted, 0) + ONE_MESSAGE + size
         if fault is not None:
             log.debug("peer=%d %s dropped: %s", peer.id, command or "a message", fault)
             return
@@ -368,13 +376,13 @@ class ConnectionManager:
         """Whether a connection to this address and port exists."""
         return any(peer.address == address for peer in self.peers.values())
 
-    @property
-    def total_bytes_received(self) -> int:
-        return self._ended_received + sum(peer.bytes_received for peer in self.peers.values())
-
-    @property
-    def total_bytes_sent(self) -> int:
-        return self._ended_sent + sum(peer.bytes_sent for peer in self.peers.values())
+    def message_tallies(self, *, received: bool) -> Counter[str]:
+        """By message type, what all peers sent or were sent since the start; tallies as in ``peers/traffic.py``."""
+        total = Counter(self._ended_received if received else self._ended_sent)
+        for peer in list(self.peers.values()):
+            total.update(peer.received_per_message if received else peer.sent_per_message)
+            breathe()
+        return total
 
     @property
     def send_queue_bytes(self) -> int:

@@ -14,6 +14,7 @@ from ccnode.network.seeding import DnsSeeding
 from ccnode.network.timers import Timers
 from ccnode.peers.inbound import Entrance
 from ccnode.peers.peer import ConnectionType
+from ccnode.peers.traffic import Traffic
 from ccnode.wire.address import NetworkAddress
 
 
@@ -109,12 +110,8 @@ class Network:
         return self.manager.network_active
 
     @property
-    def total_bytes_sent(self) -> int:
-        return self.manager.total_bytes_sent
-
-    @property
-    def total_bytes_received(self) -> int:
-        return self.manager.total_bytes_received
+    def traffic(self) -> Traffic:
+        return self.manager.traffic
 
     @property
     def listening(self) -> list[NetworkAddress]:

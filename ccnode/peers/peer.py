@@ -142,7 +142,7 @@ class Peer(ABC):
         self.last_transaction = 0.0
         self.bytes_sent = 0
         self.bytes_received = 0
-        self.sent_per_message: dict[str, int] = {}
+        self.sent_per_message: dict[str, int] = {}  # tallies, see traffic.py
         self.received_per_message: dict[str, int] = {}
 
     @abstractmethod

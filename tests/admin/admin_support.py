@@ -21,6 +21,7 @@ from ccnode.peers.misbehaviour import Discouragement, Misbehaviour
 from ccnode.peers.netgroup import NetGroupManager
 from ccnode.peers.peer import ConnectionType, HandshakeStage, Peer
 from ccnode.peers.subnet import Subnet
+from ccnode.peers.traffic import Traffic
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.message import Message
@@ -64,13 +65,14 @@ class FakePeer(Peer):
 class FakeConnections:
     """What the commands ask of the connections; keeps what was done."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: SystemClock) -> None:
         self.peers: dict[int, Peer] = {}
         self.local_services = 1 << 3 | 1 << 0
         self.user_agent = "/ccnode:0.1.0(test)/"
         self.network_active = True
-        self.total_bytes_sent = 1000
-        self.total_bytes_received = 2000
+        self.traffic = Traffic(clock, upload_target=50_000_000)
+        self.traffic.note_sent(1000)
+        self.traffic.received.add(2000)
         self.listening = [NetworkAddress.parse("127.0.0.1:18444"), NetworkAddress.parse("8.8.8.8:18444")]
         self.added_nodes: list[str] = []
         self.anchors = [(NetworkAddress.parse("8.1.1.1:8333"), "connected")]
@@ -131,7 +133,7 @@ class TestNode:
         self.store = ListStore()
         self.chain = HeaderChain(params, self.store, self.clock)
         self.chain.load()
-        self.net = FakeConnections()
+        self.net = FakeConnections(self.clock)
         self.addrman = AddrMan(NetGroupManager(), self.clock, random.Random(7))
         self.bans = BanList(NoStore(), self.clock)
         self.gossip = AddressGossip(

@@ -13,6 +13,7 @@ from ccnode.admin.commands import REGISTRY
 from ccnode.chain.networks import MAINNET, REGTEST, SIGNET
 from ccnode.errors import RpcError
 from ccnode.peers.peer import ConnectionType
+from ccnode.peers.traffic import ONE_MESSAGE
 from ccnode.wire.address import NetworkAddress
 
 GENESIS = "0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206"
@@ -218,7 +219,8 @@ def test_getpeerinfo(node: TestNode) -> None:
     peer.services = 1 | 1 << 3 | 1 << 10 | 1 << 40
     peer.last_send, peer.last_recv = 100.9, 101.9
     peer.bytes_sent, peer.bytes_received = 300, 400
-    peer.sent_per_message, peer.received_per_message = {"version": 127, "ping": 32}, {"*other*": 24}
+    peer.sent_per_message = {"version": ONE_MESSAGE + 127, "ping": 2 * ONE_MESSAGE + 64}
+    peer.received_per_message = {"*other*": ONE_MESSAGE + 24}
     peer.version, peer.user_agent, peer.time_offset = 70016, "/Satoshi:29.0.0/", -3
     peer.ping_time, peer.min_ping, peer.ping_sent_at = 0.25, 0.125, node.clock.now() - 2
     unfinished = node.connect("127.0.0.1:50000", ConnectionType.INBOUND)
@@ -263,8 +265,10 @@ def test_getpeerinfo(node: TestNode) -> None:
         "permissions": [],
         "misbehavior": {"score": 0, "violations": {}},
         "minfeefilter": 0.0,
-        "bytessent_per_msg": {"ping": 32, "version": 127},
+        "bytessent_per_msg": {"ping": 64, "version": 127},
         "bytesrecv_per_msg": {"*other*": 24},
+        "msgssent_per_msg": {"ping": 2, "version": 1},
+        "msgsrecv_per_msg": {"*other*": 1},
         "connection_type": "outbound-full-relay",
         "transport_protocol_type": "v1",
         "session_id": "",
@@ -319,11 +323,11 @@ def test_nettotals_and_counts(node: TestNode) -> None:
     assert totals["timemillis"] == (GENESIS_TIME + 3600) * 1000
     assert totals["uploadtarget"] == {
         "timeframe": 86400,
-        "target": 0,
+        "target": 50_000_000,
         "target_reached": False,
-        "serve_historical_blocks": True,
-        "bytes_left_in_cycle": 0,
-        "time_left_in_cycle": 0,
+        "serve_historical_blocks": False,  # what is left is kept for new blocks
+        "bytes_left_in_cycle": 50_000_000 - 1000,
+        "time_left_in_cycle": 86400,
     }
     assert node.call("ping") is None
     assert node.net.done == ["ping"]

@@ -12,6 +12,7 @@ from ccnode.network.budget import RECEIVE_BUDGET, ReceiveBudget
 from ccnode.network.connection import DEFAULT_MAX_SEND_BUFFER, HARD_SEND_LIMIT, Connection
 from ccnode.network.hub import spawn
 from ccnode.peers.peer import ConnectionType
+from ccnode.peers.traffic import Traffic, tally_bytes, tally_messages
 from ccnode.wire.address import NetworkAddress
 from ccnode.wire.framing import Frame, V1Transport
 from ccnode.wire.keepalive import Ping, Pong
@@ -38,6 +39,7 @@ class Cable:
             transport=V1Transport(REGTEST.magic),
             budget=self.budget,
             clock=self.clock,
+            traffic=Traffic(self.clock),
             deliver=lambda peer, frame: self.deliver(peer, frame),
             on_dirty=lambda _peer: None,
             **settings,
@@ -60,7 +62,8 @@ def test_messages_go_both_ways_and_are_counted() -> None:
     assert cable.far.receive() == Pong(1)
     assert (cable.peer.bytes_received, cable.peer.bytes_sent) == (64, 32)
     assert (cable.peer.last_recv, cable.peer.last_send) == (cable.clock.now(), cable.clock.now())
-    assert cable.peer.sent_per_message == {"pong": 32}
+    assert tally_bytes(cable.peer.sent_per_message) == {"pong": 32}
+    assert tally_messages(cable.peer.sent_per_message) == {"pong": 1}
     cable.far.close()
     assert cable.end() == "the peer closed the connection"
 
@@ -150,6 +153,7 @@ def test_two_ends_with_much_to_say_do_not_wait_for_each_other() -> None:
             transport=V1Transport(REGTEST.magic),
             budget=ReceiveBudget(RECEIVE_BUDGET, ManualClock()),
             clock=ManualClock(),
+            traffic=Traffic(ManualClock()),
             deliver=deliver,
             on_dirty=lambda _peer: None,
         )

@@ -24,6 +24,7 @@ from ccnode.peers.netgroup import NetGroupManager
 from ccnode.peers.peer import ConnectionType, Peer
 from ccnode.peers.permissions import Whitelist, names, parse_whitelist
 from ccnode.peers.subnet import Subnet
+from ccnode.peers.traffic import tally_bytes
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.addresses import Addr, AddrV2, GetAddr, TimedAddress
@@ -238,7 +239,7 @@ def test_no_handler_waits_and_unknown_messages_harm_nobody(office: Office) -> No
         pass
     assert not peer.closing
     assert office.chain.index.height(office.chain.index.tip) == 50
-    assert peer.received_per_message["*other*"] == 124
+    assert tally_bytes(peer.received_per_message)["*other*"] == 124
 
 
 _ENDING = {
@@ -429,13 +430,18 @@ def test_there_is_exactly_one_end(office: Office) -> None:
 def test_bytes_of_ended_connections_still_count(office: Office) -> None:
     peer, far = office.handshake()
     eventually(lambda: peer.send_queue_bytes == 0)
-    sent, received = office.manager.total_bytes_sent, office.manager.total_bytes_received
+    traffic, tallies = office.manager.traffic, office.manager.message_tallies
+    sent, received = traffic.sent.total, traffic.received.total
     assert sent > 100
     assert received > 100
+    versions = tallies(received=True)["version"]
     far.close()
     eventually(lambda: office.gone)
-    assert office.manager.total_bytes_sent >= sent
-    assert office.manager.total_bytes_received == received
+    assert traffic.sent.total >= sent
+    assert traffic.received.total == received
+    assert tallies(received=True)["version"] == versions > 0
+    assert traffic.received.total == sum(tally_bytes(tallies(received=True)).values())
+    assert traffic.sent.total == sum(tally_bytes(tallies(received=False)).values())
 
 
 def test_inbound_connections_are_limited() -> None:

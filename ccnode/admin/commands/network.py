@@ -13,12 +13,13 @@ from ccnode.admin.registry import Arg, ArgType, WrongUsage, command
 from ccnode.errors import RpcError
 from ccnode.peers.peer import Peer
 from ccnode.peers.permissions import names
+from ccnode.peers.traffic import tally_bytes, tally_messages
+from ccnode.peers.upload_target import TIMEFRAME
 from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.protocol import PROTOCOL_VERSION, service_names
 
 _REACHABLE_WITHOUT_PROXY = (Network.IPV4, Network.IPV6)
 _NETWORKS = (Network.IPV4, Network.IPV6, Network.ONION, Network.I2P, Network.CJDNS)
-_UPLOAD_TIMEFRAME = 24 * 60 * 60  # seconds (Core: ``MAX_UPLOAD_TIMEFRAME``)
 
 _NODE = Arg("node", ArgType.STRING, "Address or name of the node, with or without port", completion="peer_address")
 
@@ -91,6 +92,8 @@ def ping(context: AdminContext) -> None:
   "minfeefilter": n,
   "bytessent_per_msg": {"msg": n, ...},
   "bytesrecv_per_msg": {"msg": n, ...},
+  "msgssent_per_msg": {"msg": n, ...},
+  "msgsrecv_per_msg": {"msg": n, ...},
   "connection_type": "str",          outbound-full-relay, block-relay-only, inbound, manual, addr-fetch or feeler
   "transport_protocol_type": "str",  v1
   "session_id": "str"
@@ -144,8 +147,10 @@ def _peer_info(context: AdminContext, peer: Peer, now: float) -> dict[str, objec
         "permissions": names(peer.permissions),
         "misbehavior": {"score": peer.misbehaviour_score, "violations": dict(sorted(peer.violations.items()))},
         "minfeefilter": NO_COINS,
-        "bytessent_per_msg": dict(sorted(peer.sent_per_message.items())),
-        "bytesrecv_per_msg": dict(sorted(peer.received_per_message.items())),
+        "bytessent_per_msg": tally_bytes(peer.sent_per_message),
+        "bytesrecv_per_msg": tally_bytes(peer.received_per_message),
+        "msgssent_per_msg": tally_messages(peer.sent_per_message),
+        "msgsrecv_per_msg": tally_messages(peer.received_per_message),
         "connection_type": peer.connection_type.value,
         "transport_protocol_type": peer.transport_name,
         "session_id": peer.session_id,
@@ -263,17 +268,19 @@ def _added_node(context: AdminContext, target: str) -> dict[str, object]:
 }""",
 )
 def get_net_totals(context: AdminContext) -> dict[str, object]:
+    traffic = context.net.traffic
+    upload = traffic.upload_target
     return {
-        "totalbytesrecv": context.net.total_bytes_received,
-        "totalbytessent": context.net.total_bytes_sent,
+        "totalbytesrecv": traffic.received.total,
+        "totalbytessent": traffic.sent.total,
         "timemillis": int(context.clock.now() * 1000),
         "uploadtarget": {
-            "timeframe": _UPLOAD_TIMEFRAME,
-            "target": 0,
-            "target_reached": False,
-            "serve_historical_blocks": True,
-            "bytes_left_in_cycle": 0,
-            "time_left_in_cycle": 0,
+            "timeframe": TIMEFRAME,
+            "target": upload.target,
+            "target_reached": upload.reached(historical=False),
+            "serve_historical_blocks": not upload.reached(historical=True),
+            "bytes_left_in_cycle": upload.bytes_left(),
+            "time_left_in_cycle": upload.time_left(),
         },
     }
 
