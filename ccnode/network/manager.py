@@ -122,8 +122,8 @@ class ConnectionManager:
         handlers: Mapping[type[Any], Callable[[Peer, Any], None]] = {
             Ping: rooms.keepalive.on_ping,
             Pong: rooms.keepalive.on_pong,
-            Addr: rooms.gossip.on_addresses,
-            AddrV2: rooms.gossip.on_addresses,
+            Addr: _with_breaks(rooms.gossip.on_addresses),
+            AddrV2: _with_breaks(rooms.gossip.on_addresses),
             GetAddr: rooms.gossip.on_getaddr,
             **UNOFFERED_HANDLERS,
             **rooms.sync.handlers,
@@ -434,3 +434,13 @@ class ConnectionManager:
         for peer in self.handshaked_peers():
             peer.ping_requested = True
             self.run_pass(peer)
+
+
+def _with_breaks(handler: Callable[[Peer, Any], Iterator[None]]) -> Callable[[Peer, Any], None]:
+    """``handler``, which may take longer than others should have to wait, and says where they can go on."""
+
+    def whole(peer: Peer, message: Any) -> None:
+        for _ in handler(peer, message):
+            breathe()
+
+    return whole

@@ -22,7 +22,7 @@ Anybody can push anything here, hence:
 None of it proves that an address exists. That is for the connections to find out.
 """
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from heapq import nlargest
@@ -74,6 +74,9 @@ SELF_INTERVAL: Final = 24 * 3600.0
 
 SYNC_CHECK: Final = 30.0
 """Seconds after which a node that synchronises looks again whether it may announce itself."""
+
+TAKEN_AT_ONCE: Final = 250
+"""Addresses after which others may go on: they take some 3 milliseconds."""
 
 SERVING: Final = int(ServiceFlags.NETWORK | ServiceFlags.NETWORK_LIMITED)
 """Services of which a node must offer one to be worth an entry."""
@@ -157,15 +160,29 @@ class AddressGossip:
 
     # -- what peers tell -----------------------------------------------------------------------------------------
 
-    def on_addresses(self, peer: Peer, message: Addr | AddrV2) -> None:
-        """Store what ``peer`` tells, and pass on news. A peer that was only to give addresses is done."""
+    def on_addresses(self, peer: Peer, message: Addr | AddrV2) -> Iterator[None]:
+        """Store what ``peer`` tells, and pass on news. A peer that was only to give addresses is done.
+
+        Works while it is iterated over, and yields where other peers may be looked after.
+        """
         state = self._take_part(peer)
         if state is None:
             return
         now = self._clock.now()
         is_news = not state.getaddr_outstanding and len(message) <= MAX_NEWS
+        entries = self._within_rate(state, message.entries, now)
+        for start in range(0, len(entries), TAKEN_AT_ONCE):
+            if start:
+                yield
+            self._take(state, entries[start : start + TAKEN_AT_ONCE], now, is_news)
+        if len(message) < MAX_ADDR_TO_SEND:
+            state.getaddr_outstanding = False
+        if peer.connection_type is ConnectionType.ADDR_FETCH and len(message) > 1:
+            peer.disconnect("gave us addresses")
+
+    def _take(self, state: GossipPeer, entries: Sequence[TimedAddress], now: float, is_news: bool) -> None:
         storable = []
-        for entry in self._within_rate(state, message.entries, now):
+        for entry in entries:
             if not entry.services & SERVING:
                 continue
             state.known.add(address_key(entry.address))
@@ -177,11 +194,7 @@ class AddressGossip:
                 self._pass_on(entry, state, now)
             if entry.address.network in self._networks:
                 storable.append(entry)
-        self._addrman.add(storable, peer.address, GOSSIP_PENALTY)
-        if len(message) < MAX_ADDR_TO_SEND:
-            state.getaddr_outstanding = False
-        if peer.connection_type is ConnectionType.ADDR_FETCH and len(message) > 1:
-            peer.disconnect("gave us addresses")
+        self._addrman.add(storable, state.peer.address, GOSSIP_PENALTY)
 
     def _within_rate(self, state: GossipPeer, entries: Sequence[TimedAddress], now: float) -> Sequence[TimedAddress]:
         """As many of ``entries`` as the peer has tokens for, drawn by chance."""
