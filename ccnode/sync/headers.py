@@ -117,7 +117,8 @@ class HeaderSync:
         """Blocks are never downloaded by inv: the last unknown one may make us ask for headers, once."""
         state = self._peers[peer.id]
         kinds = message.types()
-        if not _TRANSACTIONS[peer.wtxid_relay].isdisjoint(kinds):
+        tells_of_transactions = not _TRANSACTIONS[peer.wtxid_relay].isdisjoint(kinds)
+        if tells_of_transactions and Permission.RELAY not in peer.permissions:
             peer.disconnect("announced a transaction although we said relay=false")
             return
         places = [i for i, kind in enumerate(kinds) if kind == _BLOCK][-MAX_INV_BLOCKS:]

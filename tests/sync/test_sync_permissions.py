@@ -6,6 +6,8 @@ from ccnode.peers.peer import ConnectionType
 from ccnode.peers.permissions import Permission
 from ccnode.sync.state import HEADERS_TIMEOUT_BASE
 from ccnode.wire.headers import GetHeaders, Headers
+from ccnode.wire.inventory import Inv, InvItem
+from ccnode.wire.protocol import InvType
 from tests.support.fakes import FakePeer, HeaderLine, established_peer
 from tests.support.sync import DAY, SyncRoom, params_with
 
@@ -64,3 +66,13 @@ def test_a_slow_noban_peer_loses_the_lead_and_stays() -> None:
     assert not peer.closing
     assert not room.state(peer).leading
     assert room.state(other).leading
+
+
+@pytest.mark.parametrize(
+    ("permissions", "ends"), [(Permission.NONE, True), (Permission.NO_BAN, True), (Permission.RELAY, False)]
+)
+def test_relay_may_announce_transactions(permissions: Permission, ends: bool) -> None:
+    room = SyncRoom()
+    peer = join(room, permissions)
+    room.deliver(peer, Inv.build([InvItem(InvType.TX, b"\1" * 32)]))
+    assert peer.closing is ends
