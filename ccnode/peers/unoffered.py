@@ -2,7 +2,7 @@
 
 A headers-only node serves no blocks, transactions, filters or mempool. Core's answer to each is kept: requests for
 services whose bit we do not set end the connection, requests for data that is not there are met with silence, but not
-if they ask for more than the protocol allows.
+if they ask for more than the protocol allows. Who was given the permission to ask is met with silence as well.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,10 +10,12 @@ from types import MappingProxyType
 from typing import Any
 
 from ccnode.peers.misbehaviour import Misbehaviour, Violation
-from ccnode.peers.peer import Peer
+from ccnode.peers.peer import ConnectionType, Peer
+from ccnode.peers.permissions import Permission
 from ccnode.wire.headers import GetBlocks
 from ccnode.wire.inventory import GetData
 from ccnode.wire.message import Message
+from ccnode.wire.protocol import NO_BLOOM_VERSION
 from ccnode.wire.serialize import OversizeError
 
 REFUSED: Mapping[str, str] = MappingProxyType(
@@ -30,15 +32,24 @@ REFUSED: Mapping[str, str] = MappingProxyType(
 )
 """Command -> why it ends the connection, whatever it carries: these are not decoded."""
 
+_TOLERATED: Mapping[str, tuple[Permission, ...]] = MappingProxyType(
+    {"mempool": (Permission.MEMPOOL, Permission.NO_BAN), "tx": (Permission.RELAY,)}
+)
+"""Command -> permissions, with any of which it does not end the connection."""
+
 _BLOOM = frozenset({"filterload", "filteradd", "filterclear"})
 
 _DISCONNECTING = frozenset({"getheaders", "getblocks"})
 """Commands whose excess costs the connection only; any other list over its limit is misbehaviour."""
 
+_ADDRESSES = frozenset({"addr", "addrv2"})
+
 
 def refuse(peer: Peer, command: str, misbehaviour: Misbehaviour) -> None:
     """``peer`` sent a command of `REFUSED`."""
-    if command in _BLOOM:
+    if any(permission in peer.permissions for permission in _TOLERATED.get(command, ())):
+        return
+    if command in _BLOOM and peer.common_version >= NO_BLOOM_VERSION:
         misbehaviour.report(peer, Violation.BLOOM_NOT_OFFERED, command)
     peer.disconnect(f"{command}, but {REFUSED[command]}")
 
@@ -56,5 +67,7 @@ def oversize(peer: Peer, error: OversizeError, misbehaviour: Misbehaviour) -> No
     """A list was longer than the protocol allows."""
     if error.command in _DISCONNECTING:
         peer.disconnect(str(error))
+    elif error.command in _ADDRESSES and peer.connection_type is ConnectionType.BLOCK_RELAY_ONLY:
+        return  # no addresses are taken from it, however many
     else:
         misbehaviour.report(peer, Violation.OVERSIZE_LIST, str(error))

@@ -15,6 +15,8 @@ MIN_PEER_PROTO_VERSION: Final = 31800
 """A peer below this is disconnected."""
 BIP0031_VERSION: Final = 60000
 """Above this (not at it) ``ping`` carries a nonce and is answered."""
+NO_BLOOM_VERSION: Final = 70011
+"""From here on a peer knows by the service bit whether it may load a filter (BIP111)."""
 SENDHEADERS_VERSION: Final = 70012
 FEEFILTER_VERSION: Final = 70013
 SHORT_IDS_BLOCKS_VERSION: Final = 70014

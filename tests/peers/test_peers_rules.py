@@ -5,6 +5,7 @@ import pytest
 from ccnode.peers import misbehaviour as misbehaviour_module
 from ccnode.peers.misbehaviour import Discouragement, Misbehaviour, Violation
 from ccnode.peers.peer import ConnectionType
+from ccnode.peers.permissions import Permission
 from ccnode.peers.unoffered import REFUSED, oversize, refuse
 from ccnode.wire.address import NetworkAddress
 from ccnode.wire.factory import MESSAGE_TYPES, MessageFactory
@@ -63,6 +64,45 @@ def test_what_we_do_not_offer_ends_the_connection() -> None:
         peer = FakePeer()
         refuse(peer, command, judge()[0])
         assert (peer.disconnect_reason or "").startswith(f"{command}, but ")
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "ends"),
+    [
+        ("mempool", Permission.MEMPOOL, False),
+        ("mempool", Permission.NO_BAN, False),
+        ("mempool", Permission.DOWNLOAD, True),
+        ("tx", Permission.RELAY, False),
+        ("tx", Permission.FORCE_RELAY, False),
+        ("tx", Permission.NO_BAN, True),
+        ("filterload", Permission.ALL, True),
+        ("getcfilters", Permission.ALL, True),
+    ],
+)
+def test_who_may_ask_for_it_is_met_with_silence(command: str, words: Permission, ends: bool) -> None:
+    peer = FakePeer(0, ConnectionType.INBOUND)
+    peer.permissions = words
+    refuse(peer, command, judge()[0])
+    assert peer.closing is ends
+
+
+@pytest.mark.parametrize(("version", "points"), [(70010, 0), (70011, 100), (70016, 100)])
+def test_bloom_messages_are_a_fault_of_peers_that_could_know_better(version: int, points: int) -> None:
+    """BIP111 came with version 70011; the connection ends in any case."""
+    for command in ("filterload", "filteradd", "filterclear"):
+        peer = FakePeer(0, ConnectionType.INBOUND)
+        peer.common_version = version
+        refuse(peer, command, judge()[0])
+        assert peer.closing
+        assert peer.misbehaviour_score == points
+
+
+def test_too_many_addresses_of_a_block_relay_only_peer_are_ignored() -> None:
+    for command in ("addr", "addrv2"):
+        peer = FakePeer(0, ConnectionType.BLOCK_RELAY_ONLY)
+        oversize(peer, OversizeError(command, 1001, 1000), judge()[0])
+        assert not peer.closing
+        assert peer.violations == {}
 
 
 @pytest.mark.parametrize(
