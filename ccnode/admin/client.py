@@ -60,16 +60,17 @@ def call(
     *,
     timeout: float | None = None,
     words: bool = False,
+    read_only: bool = False,
 ) -> object:
     """Run one command on the node that listens on ``path`` and return its result.
 
     ``timeout``: seconds to wait for each piece of the answer; None waits for ever. ``words``: the parameters are
-    words of a command line. Raises `RpcError` for a command refused, `NotRunning` if nobody answers.
+    words of a command line. ``read_only``: refuse the command if it changes anything. Raises `RpcError` for a command
+    refused, `NotRunning` if nobody answers.
     """
     request: dict[str, object] = {"jsonrpc": "2.0", "id": 1, "method": method}
     request["params"] = dict(params) if isinstance(params, Mapping) else list(params)
-    if words:
-        request["words"] = True
+    request |= {name: True for name, wanted in (("words", words), ("read_only", read_only)) if wanted}
     with _connect(path) as connection:
         connection.settimeout(timeout)
         try:

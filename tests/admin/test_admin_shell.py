@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prompt_toolkit.completion import CompleteEvent
-from prompt_toolkit.document import Document
 
-from ccnode.admin.shell import Arguments, CommandCompleter, parse_arguments
+from ccnode.admin.shell.main import Arguments, parse_arguments
 from ccnode.errors import CcnodeError
 from tests.support.data import ROOT
 from tests.support.process import NodeProcess
@@ -55,7 +53,7 @@ def test_commands_through_a_pipe(node: NodeProcess) -> None:
     lines = "# a comment\n\ngetblockcount  # the height\nexit\ngetblockhash 7\n"
     assert run_shell(*of(node), stdin=lines) == (0, "0\n", "")
     status, output, errors = run_shell(*of(node), stdin='echo "open\ngetblockcount\n')
-    assert (status, output, errors) == (1, "", "error: No closing quotation\n")
+    assert (status, output, errors) == (1, "", 'error: no closing quotation: echo "open\n')
 
 
 def test_socket_may_be_named(node: NodeProcess) -> None:
@@ -66,7 +64,14 @@ def test_help_says_what_the_shell_adds(node: NodeProcess) -> None:
     status, output, _ = run_shell(*of(node), "-e", "help")
     assert status == 0
     assert "getblockcount" in output
-    assert "== Shell ==" in output
+    assert "Leaves the shell" in output
+
+
+def test_read_only_looks_but_does_not_touch(node: NodeProcess) -> None:
+    status, output, errors = run_shell(*of(node), "--read-only", "-e", "getblockcount", "-e", "ban 1.2.3.4")
+    assert (status, output) == (1, "0\n")
+    assert "read-only" in errors
+    assert node.rpc("listbanned") == []
 
 
 def test_no_node(tmp_path: Path) -> None:
@@ -114,26 +119,9 @@ def test_prompt_without_a_node(tmp_path: Path) -> None:
             terminal.close()
 
 
-@pytest.mark.parametrize(
-    ("text", "names"),
-    [
-        ("", ["exit", "getblockcount", "getblockhash"]),
-        ("getblock", ["getblockcount", "getblockhash"]),
-        ("help getblockh", ["getblockhash"]),
-        ("getblockhash 1", []),
-        ("help getblockhash ", []),
-    ],
-)
-def test_completion(text: str, names: list[str]) -> None:
-    completer = CommandCompleter({"getblockcount": "Counts.", "getblockhash": "Hashes.", "exit": "Leaves."})
-    found = list(completer.get_completions(Document(text), CompleteEvent()))
-    assert [completion.text for completion in found] == names
-    assert all(completion.display_meta_text.endswith(".") for completion in found)
-
-
 def test_arguments() -> None:
-    argv = ["-c", "a.yaml", "--chain=regtest", "-e", "uptime", "--socket=/s"]
-    assert parse_arguments(argv) == Arguments(Path("/s"), ("-c", "a.yaml", "--chain=regtest"), ("uptime",))
+    argv = ["-c", "a.yaml", "--chain=regtest", "-e", "uptime", "--socket=/s", "--read-only"]
+    assert parse_arguments(argv) == Arguments(Path("/s"), ("-c", "a.yaml", "--chain=regtest"), ("uptime",), True)
 
 
 @pytest.mark.parametrize(("argv", "text"), [(["-e"], "-e wants a command"), (["uptime"], "unexpected word 'uptime'")])

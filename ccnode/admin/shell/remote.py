@@ -1,0 +1,36 @@
+"""The node, as the shell sees it: somebody who answers requests on a socket, and may come and go.
+
+Each request opens the socket anew, which takes a fraction of a millisecond: a node that went away and came back is
+simply there again. A stream of events keeps its own connection.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ccnode.admin.client import DEFAULT_TIMEOUT, call
+
+
+class Remote:
+    """Calls commands of the node behind the socket that ``find`` names at that moment."""
+
+    def __init__(self, find: Callable[[], Path], *, read_only: bool = False) -> None:
+        """:param read_only: have the node refuse whatever would change it."""
+        self._find = find
+        self.read_only = read_only
+        self._commands: Mapping[str, Mapping[str, Any]] | None = None
+
+    def call(self, method: str, *params: object, timeout: float = DEFAULT_TIMEOUT) -> Any:
+        """The result of one command. RpcError if the node refuses, NotRunning if nobody answers."""
+        return call(self._find(), method, params, timeout=timeout, read_only=self.read_only)
+
+    def call_words(self, method: str, words: Sequence[str]) -> Any:
+        """The same with words as a person typed them; the node reads each by the type it declares."""
+        return call(self._find(), method, words, timeout=DEFAULT_TIMEOUT, words=True, read_only=self.read_only)
+
+    @property
+    def commands(self) -> Mapping[str, Mapping[str, Any]]:
+        """The node's commands by name, each as ``describe`` gives it; asked for once. NotRunning."""
+        if self._commands is None:
+            self._commands = {each["name"]: each for each in self.call("describe")}
+        return self._commands

@@ -1,0 +1,11 @@
+"""The shell's own words, one module per subject."""
+
+from importlib import import_module
+
+_SUBJECTS = ("peers", "bans", "chain", "own")
+
+
+def load_words() -> None:
+    """Fill the registry of views."""
+    for subject in _SUBJECTS:
+        import_module(f"ccnode.admin.shell.words.{subject}")
