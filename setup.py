@@ -32,6 +32,7 @@ setup(
         "sqlite-utils>=4.2",
         "prompt-toolkit>=3.0.47",
         "PyYAML>=6.0.1",
+        "rich>=13.9",
     ],
     extras_require={"test": TEST, "dev": DEV},
     entry_points={"console_scripts": ["ccnode = ccnode.cli:main"]},
