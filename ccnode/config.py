@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from ccnode.errors import ConfigError
-from ccnode.options import CHAIN_ALIASES, CHAIN_FLAGS, CHAINS, IGNORED, MAPPING, OPTIONS, Config, Option
+from ccnode.options import CHAIN_ALIASES, CHAIN_FLAGS, CHAINS, IGNORED, MAPPING, NOT_BUILT, OPTIONS, Config, Option
 
 __all__ = ["Config", "load_config", "render_config", "render_help"]
 
@@ -41,7 +41,7 @@ def load_config(arguments: Sequence[str] = (), conf: Path | None = None) -> Conf
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for entry in entries:
-        if entry.name in IGNORED:
+        if entry.name not in OPTIONS:
             continue
         if OPTIONS[entry.name].repeat and not entry.clears:
             values[entry.name] = values.get(entry.name, ()) + entry.values
@@ -52,7 +52,7 @@ def load_config(arguments: Sequence[str] = (), conf: Path | None = None) -> Conf
         values["conf"] = conf
     _imply(values, origins)
     _check(values, origins)
-    ignored = tuple(f"{entry.name} ({entry.origin})" for entry in entries if entry.name in IGNORED)
+    ignored = tuple(f"{entry.name} ({entry.origin})" for entry in entries if entry.name not in OPTIONS)
     attributes = {name.replace("-", "_"): value for name, value in values.items()}
     return Config(**attributes, origins=origins, ignored=ignored)
 
@@ -80,6 +80,8 @@ def _entry(key: str, texts: Sequence[str], origin: str) -> _Entry:
         return _Entry(name, (key if yes else "mainnet",), origin)
     if name in IGNORED:
         return _Entry(name, (), origin)
+    if name in NOT_BUILT:
+        return _not_built(name, texts, origin, negated=negated)
     option = OPTIONS[name]
     if negated:
         return _negated(option, key, texts, origin)
@@ -94,12 +96,19 @@ def _entry(key: str, texts: Sequence[str], origin: str) -> _Entry:
     return _Entry(name, _parse(option, key, texts, origin), origin)
 
 
+def _not_built(name: str, texts: Sequence[str], origin: str, *, negated: bool) -> _Entry:
+    """A key for what the node does not have. To be without it is no wish that could go unheard; all else is."""
+    if negated or all(text.lower() in ("0", "false", "no") for text in texts or ["1"]):
+        return _Entry(name, (), origin)
+    raise _fail(origin, f"'{name}' cannot be honoured: this node does not have {NOT_BUILT[name]} yet")
+
+
 def _find(key: str, origin: str) -> tuple[str, bool]:
     """The option that a key means, and whether it is negated."""
     if key in CHAIN_FLAGS:
         return "chain", False
     for name, negated in ((key, False), (key.removeprefix("no"), True)):
-        if name in IGNORED or name in OPTIONS:
+        if name in IGNORED or name in NOT_BUILT or name in OPTIONS:
             return name, negated and name != key
     dash = "--" if origin == COMMAND_LINE else ""
     message = f"unknown {'option' if dash else 'key'} {dash}{key}"
@@ -275,6 +284,8 @@ def _check(values: dict[str, Any], origins: dict[str, str]) -> None:
     for name in ("signetchallenge", "signetseednode"):
         if values.get(name) and chain != "signet":
             raise _fail(origins[name], f"'{name}' is for chain signet, and this is {chain}")
+    if values.get("test") and chain != "regtest":
+        raise _fail(origins["test"], "-test=<option> can only be used with regtest")
     if values.get("forcednsseed") and values.get("dnsseed") is False:
         raise _fail(origins["forcednsseed"], "Cannot set -forcednsseed to true when setting -dnsseed to false.")
     for name in ("bind", "whitebind"):

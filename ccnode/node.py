@@ -30,7 +30,7 @@ from ccnode.network.network import Network
 from ccnode.network.outbound import AutomaticOutbound
 from ccnode.network.seeding import DnsSeeding
 from ccnode.network.timers import Timeline, Timers
-from ccnode.options import UPLOAD_TARGET_UNIT, Config, parse_bytes
+from ccnode.options import Config
 from ccnode.peers.bans import BanList
 from ccnode.peers.gossip import AddressGossip
 from ccnode.peers.handshake import Handshake
@@ -44,7 +44,16 @@ from ccnode.peers.peer import ConnectionType
 from ccnode.peers.permissions import Whitelist
 from ccnode.peers.subnet import Subnet
 from ccnode.rng import system_rng
-from ccnode.settings import build_whitelist, entrances, load_asmap, local_addresses, reachable_networks, user_agent
+from ccnode.settings import (
+    addrman_key,
+    build_whitelist,
+    entrances,
+    load_asmap,
+    local_addresses,
+    reachable_networks,
+    upload_target,
+    user_agent,
+)
 from ccnode.storage.addrman_store import AddrManStore
 from ccnode.storage.anchors import save_anchors, take_anchors
 from ccnode.storage.bans import BanTable
@@ -62,9 +71,6 @@ log = logging.getLogger("ccnode")
 
 SYNC_SECONDS = 1.0
 """Longest time between writing headers and forcing them onto the disk."""
-
-FLUSH_SECONDS = 60.0
-"""Time between two writes of what was learned about addresses."""
 
 LIMITED_PEER_BLOCKS = 144
 """With a tip younger than so many block intervals, peers that keep only recent blocks are good enough."""
@@ -124,7 +130,7 @@ class Node:
             factory=MessageFactory(params.header_format.size, params.headers_carry_tx_count),
             rooms=NetworkRooms(
                 handshake=handshake,
-                keepalive=Keepalive(clock, rng, config.peertimeout),
+                keepalive=Keepalive(clock, rng, config.peertimeout, config.pinginterval),
                 misbehaviour=misbehaviour,
                 sync=self.sync,
                 gossip=self.gossip,
@@ -137,7 +143,7 @@ class Node:
             fatal=self._fault,
             max_send_buffer=config.maxsendbuffer * 1000,
             max_receive_buffer=config.maxreceivebuffer * 1000,
-            max_upload=parse_bytes(config.maxuploadtarget, UPLOAD_TARGET_UNIT),
+            max_upload=upload_target(config),
             log_addresses=config.logips,
         )
         resolver = HostResolver(params.default_port, names=config.dns)
@@ -162,7 +168,8 @@ class Node:
             self.gossip.local.add(address, LOCAL_BIND)
         self._closing.callback(self.admin.close)
         self.admin.start()
-        self._sweep()
+        self._save_addresses()
+        self._sweep_bans()
         anchors = self.database.call(take_anchors) if config.automatic else []
         self._closing.callback(self._save_anchors)
         self.network.start(connect=config.connect, addnode=config.addnode, seednode=config.seednode, anchors=anchors)
@@ -206,6 +213,7 @@ class Node:
             self.clock,
             system_rng(),
             allow_unroutable=self.config.allowunroutable,
+            key=addrman_key(self.config),
         )
         bans = BanTable(self.database)
         self.bans = BanList(bans, self.clock, default_seconds=self.config.bantime, bans=bans.load())
@@ -228,11 +236,15 @@ class Node:
         due = self.clock.steady() + SYNC_SECONDS
         self.timers.arm(Timeline.STEADY, due, "sync headers", lambda: self.database.post(self._sync_headers))
 
-    def _sweep(self) -> None:
-        """Write behind what was learned about addresses, and forget bans that have ended, now and then."""
+    def _save_addresses(self) -> None:
         self.addrman_store.flush()
+        due = self.clock.scheduler() + self.config.addrsaveinterval
+        self.timers.arm(Timeline.SCHEDULER, due, "save addresses", self._save_addresses)
+
+    def _sweep_bans(self) -> None:
         self.bans.sweep()
-        self.timers.arm(Timeline.SCHEDULER, self.clock.scheduler() + FLUSH_SECONDS, "flush", self._sweep)
+        due = self.clock.scheduler() + self.config.bansweepinterval
+        self.timers.arm(Timeline.SCHEDULER, due, "sweep bans", self._sweep_bans)
 
     def _fault(self, error: BaseException) -> None:
         """Chain or storage failed: the node must not go on."""

@@ -35,7 +35,7 @@ CHAIN_FLAGS: Final = ("regtest", "signet", "testnet", "testnet4")
 NETWORKS: Final = ("ipv4", "ipv6", "onion", "i2p", "cjdns")
 """Values of ``onlynet``."""
 
-BYTE_UNITS: Final = {
+BYTE_UNITS: Final[Mapping[str, int]] = {
     **{unit: 1000**power for power, unit in enumerate("kmgt", 1)},
     **{unit: 1024**power for power, unit in enumerate("KMGT", 1)},
 }
@@ -61,9 +61,20 @@ IGNORED: Final = frozenset(
         "keypool",
         "unsafesqlitesync",
         "disablewallet",
+        "blocksonly",
     }
 )
 """Options of Core that test clients pass and that do nothing here. They are accepted; the node logs one line."""
+
+NOT_BUILT: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("acceptnonstdtxn", "minrelaytxfee", "persistmempool", "datacarriersize"), "a mempool"),
+    **dict.fromkeys(("limitdescendantcount", "txreconciliation", "privatebroadcast"), "a mempool"),
+    **dict.fromkeys(("prune", "reindex", "assumevalid", "dbcache", "par", "testactivationheight"), "blocks"),
+    **dict.fromkeys(("blockfilterindex", "peerblockfilters", "peerbloomfilters"), "blocks"),
+    "v2transport": "the encrypted transport (BIP324)",
+}
+"""Options of Core for what the node does not have yet, and what that is. Whoever asks for it is refused; a "no" is
+accepted like those of `IGNORED`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +179,8 @@ BOOLEAN = Kind(_boolean, "yes or no (or true, false, 1, 0)", bare="1")
 PORT = _number_kind(0, 65535)
 COUNT = _number_kind(0)
 POSITIVE = _number_kind(1)
+SECONDS = _number_kind(1, 86_400)
+PING_SECONDS = _number_kind(1, 600)
 PATIENCE = replace(POSITIVE, complaint="peertimeout must be a positive integer.")
 MOCK_TIME = replace(COUNT, parse=_mock_time)
 SERVICES = _number_kind(0, 2**64 - 1)
@@ -177,6 +190,9 @@ HOST = Kind(partial(_match, pattern=r"[^\s\0]+"), "an address without spaces")
 WORK = Kind(_work, "up to 64 hexadecimal digits", complaint="Invalid non-hex ({}) minimum chain work value specified")
 UPLOAD_TARGET = Kind(
     _upload_target, "a number with an optional unit", complaint="Unable to parse -maxuploadtarget: '{}'"
+)
+TEST = Kind(
+    partial(_match, pattern="addrman"), "addrman", complaint='Unrecognised option "{}" provided in -test=<option>.'
 )
 SCRIPT = Kind(_script, "hexadecimal digits, two for each byte")
 CHECKPOINT = Kind(_checkpoint, "a height and a hash of 64 hexadecimal digits")
@@ -215,6 +231,7 @@ class Config:
     )
     signetchallenge: bytes | None = _option(None, SCRIPT, "Network", "challenge script of a custom signet, in hex")
     signetseednode: tuple[str, ...] = _list(HOST, "Network", "seed node of a custom signet")
+    test: tuple[str, ...] = _list(TEST, "Network", "addrman: place addresses by a known key (regtest only)")
     minimumchainwork: int | None = _option(None, WORK, "Network", "least work of a chain worth following, in hex")
     maxtipage: int = _option(86400, COUNT, "Network", "seconds; with an older tip the node counts as still syncing")
     checkpoints: tuple[tuple[int, bytes], ...] = _list(
@@ -249,8 +266,9 @@ class Config:
     peertimeout: int = _option(60, PATIENCE, "Connections", "seconds a new peer may stay silent")
     maxreceivebuffer: int = _option(5000, POSITIVE, "Connections", "most bytes waiting from a peer, in thousands")
     maxsendbuffer: int = _option(1000, POSITIVE, "Connections", "most bytes waiting for a peer, in thousands")
+    pinginterval: int = _option(120, PING_SECONDS, "Connections", "seconds between two pings of a peer")
     maxuploadtarget: str = _option(
-        "0", UPLOAD_TARGET, "Connections", "bytes to upload a day, soft; k, m, g, t (K, M, G, T: binary), M if none; 0: any"
+        "0", UPLOAD_TARGET, "Connections", "most bytes to upload a day, soft: 500m, 2G, ... (no unit: M); 0 for any"
     )
     services: int | None = _option(None, SERVICES, "Connections", "service bits to announce (for tests)")
     uacomment: tuple[str, ...] = _list(COMMENT, "Connections", "comment in the user agent")
@@ -262,6 +280,7 @@ class Config:
     whitelistforcerelay: bool = _option(
         False, BOOLEAN, "Protection", "a whitelist without permissions gives forcerelay as well"
     )
+    bansweepinterval: int = _option(900, SECONDS, "Protection", "seconds between two looks for bans that have ended")
     bantime: int = _option(86400, POSITIVE, "Protection", "seconds a ban lasts when nobody says how long")
     misbehavior: str = _option(
         "core", MISBEHAVIOR, "Protection", "core: drop and discourage at once; classic: points, a ban at 100"
@@ -283,6 +302,9 @@ class Config:
     asmap: Path | None = _option(  # noqa: RUF009
         None, PATH, "Discovery", "file that maps addresses to autonomous systems, to count peers by; below the datadir"
     )
+    addrsaveinterval: int = _option(
+        900, SECONDS, "Discovery", "seconds until what was learned about addresses is written; many are at once"
+    )
     allowunroutable: bool = _option(
         False, BOOLEAN, "Discovery", "keep private and local addresses as well (for test networks)"
     )
@@ -290,6 +312,9 @@ class Config:
     debug: tuple[str, ...] = _list(CATEGORY, "Logging", "log this category in detail; 1 for all of them")
     debugexclude: tuple[str, ...] = _list(CATEGORY, "Logging", "do not log this category in detail")
     loglevel: tuple[str, ...] = _list(LEVEL, "Logging", "LEVEL or CATEGORY:LEVEL; trace, debug, info, warning, error")
+    statusinterval: int = _option(
+        10, SECONDS, "Logging", "seconds between log lines about progress, where the output is no terminal"
+    )
     printtoconsole: bool = _option(True, BOOLEAN, "Logging", "log to the terminal as well")
     logips: bool = _option(False, BOOLEAN, "Logging", "write the addresses of peers to the log")
 

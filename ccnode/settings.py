@@ -6,7 +6,8 @@ can judge.
 
 from ccnode import __version__
 from ccnode.errors import ExitStatus, StartupError
-from ccnode.options import Config
+from ccnode.options import UPLOAD_TARGET_UNIT, Config, parse_bytes
+from ccnode.peers.addrman_tables import KEY_SIZE
 from ccnode.peers.asmap import MAX_ASMAP_BYTES, Asmap
 from ccnode.peers.inbound import Entrance
 from ccnode.peers.local_addresses import LOCAL_MANUAL, LocalAddresses
@@ -14,6 +15,9 @@ from ccnode.peers.permissions import Whitelist, implicit, parse_whitebind, parse
 from ccnode.rng import Rng
 from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.protocol import MAX_SUBVERSION_LENGTH
+
+DETERMINISTIC_KEY = (1).to_bytes(KEY_SIZE, "little")
+"""The key of ``test=addrman``, Core's: its tests know where an address must be."""
 
 REACHABLE_NETWORKS = frozenset({Network.IPV4, Network.IPV6})
 """Where connections can go without a proxy."""
@@ -31,6 +35,16 @@ def load_asmap(config: Config) -> Asmap | None:
         raise StartupError(f"Could not find asmap file {path}: {error.strerror}", ExitStatus.CONFIG) from error
     except ValueError as error:
         raise StartupError(f"Could not parse asmap file {path}: {error}", ExitStatus.CONFIG) from error
+
+
+def addrman_key(config: Config) -> bytes | None:
+    """The key that places addresses, where a test wants to know it; None for a secret one."""
+    return DETERMINISTIC_KEY if "addrman" in config.test else None
+
+
+def upload_target(config: Config) -> int:
+    """Bytes to upload in a day, 0 for any number."""
+    return parse_bytes(config.maxuploadtarget, UPLOAD_TARGET_UNIT)
 
 
 def user_agent(comments: tuple[str, ...]) -> str:

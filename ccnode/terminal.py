@@ -36,9 +36,6 @@ chain_log = logging.getLogger("ccnode.chain")
 REFRESH_SECONDS = 0.5
 """How often the status line is drawn."""
 
-PLAIN_SECONDS = 10.0
-"""How often progress is logged where there is no terminal."""
-
 ADVICE_SECONDS = 30.0
 """Without a peer for so long, the node says what it tried and what may be wrong."""
 
@@ -135,7 +132,8 @@ class StatusWatcher:
         self._status.end()
 
     def _run(self) -> None:
-        next_line = time.monotonic() + PLAIN_SECONDS
+        pause = self._node.config.statusinterval
+        next_line = time.monotonic() + pause
         last: list[str] = []
         while True:
             gevent.sleep(REFRESH_SECONDS)
@@ -145,7 +143,7 @@ class StatusWatcher:
             if self._status.live:
                 self._status.show([*parts[:-1], HINT, parts[-1]])
             elif time.monotonic() >= next_line:
-                next_line += PLAIN_SECONDS
+                next_line += pause
                 if parts != last:
                     log.info("%s", SEPARATOR.join(parts))
                     last = parts

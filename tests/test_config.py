@@ -8,7 +8,8 @@ import pytest
 
 from ccnode.config import load_config, render_config, render_help
 from ccnode.errors import ConfigError, ExitStatus
-from ccnode.options import CHAINS, IGNORED, OPTIONS, Config
+from ccnode.options import CHAINS, IGNORED, NOT_BUILT, OPTIONS, Config
+from ccnode.settings import upload_target
 
 ROOT = Path(__file__).resolve().parents[1]
 HASH = "00000000000000000000000000000000000000000000000000000000000000ab"
@@ -38,7 +39,7 @@ def test_every_option_is_an_attribute() -> None:
     for name, option in OPTIONS.items():
         assert getattr(config, name.replace("-", "_")) == option.default
         assert isinstance(option.default, tuple) == option.repeat
-    assert not IGNORED & set(OPTIONS)
+    assert not {*IGNORED, *NOT_BUILT} & set(OPTIONS)
 
 
 FILE = """\
@@ -168,6 +169,48 @@ def test_what_options_imply(arguments: list[str], listen: bool, dnsseed: bool) -
     config = load_config(arguments)
     assert (config.listen, config.dnsseed) == (listen, dnsseed)
     assert config.automatic == all(a not in arguments for a in ("--connect=a", "--connect=0", "--noconnect"))
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("1", 2**20), ("500m", 500_000_000), ("500M", 500 * 2**20), ("3k", 3000), ("3K", 3072)]
+    + [("2g", 2 * 10**9), ("2G", 2 * 2**30), ("1t", 10**12), ("1T", 2**40)],
+)
+def test_units_of_the_upload_target(text: str, size: int) -> None:
+    config = load_config([f"--maxuploadtarget={text}"])
+    assert upload_target(config) == size
+    assert load_config([f"--maxuploadtarget={config.maxuploadtarget}"]) == config
+
+
+@pytest.mark.parametrize("text", ["", "m", "-1", "1.5G", "5x", "5 M", "0x10", "9999999999T"])
+def test_what_is_no_upload_target(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"^Unable to parse -maxuploadtarget: '{text}'$"):
+        load_config([f"--maxuploadtarget={text}"])
+
+
+@pytest.mark.parametrize("name", ["pinginterval", "addrsaveinterval", "bansweepinterval", "statusinterval"])
+def test_intervals_have_bounds(name: str) -> None:
+    assert getattr(load_config([f"--{name}=1"]), name) == 1
+    for seconds in (0, -1, 86_401):
+        with pytest.raises(ConfigError, match=f"'{name}' wants a whole number from 1 to"):
+            load_config([f"--{name}={seconds}"])
+
+
+def test_test_options_are_for_regtest() -> None:
+    assert load_config(["-regtest", "-test=addrman"]).test == ("addrman",)
+    with pytest.raises(ConfigError, match="^-test=<option> can only be used with regtest$"):
+        load_config(["-signet", "-test=addrman"])
+    with pytest.raises(ConfigError, match='^Unrecognised option "bip94" provided in -test=<option>.$'):
+        load_config(["-regtest", "-test=bip94"])
+
+
+@pytest.mark.parametrize("name", NOT_BUILT)
+def test_what_is_not_built_is_refused_and_to_be_without_it_is_not(name: str) -> None:
+    for argument in (f"-{name}", f"-{name}=1"):
+        with pytest.raises(ConfigError, match=f"^'{name}' cannot be honoured: this node does not have .* yet$"):
+            load_config([argument])
+    for argument in (f"-no{name}", f"-{name}=0"):
+        assert load_config([argument]).ignored == (f"{name} (command line)",)
 
 
 def test_options_of_core_without_effect_are_accepted(file: Path) -> None:

@@ -1,6 +1,6 @@
 """Ping, pong and the timers that end a dead connection (Core: ``MaybeSendPing``, ``InactivityCheck``).
 
-- A ping goes out when none is outstanding and `PING_INTERVAL` has passed since the last one began; the first at once
+- A ping goes out when none is outstanding and ``ping_interval`` has passed since the last one began; the first at once
   after the handshake. One unanswered for `TIMEOUT_INTERVAL` ends the connection.
 - Within ``peer_timeout`` of connecting a peer must have sent something, been sent something, and completed the
   handshake. After that, `TIMEOUT_INTERVAL` without a byte in one direction ends the connection. Bytes count as sent
@@ -20,7 +20,7 @@ from ccnode.wire.protocol import BIP0031_VERSION
 
 log = logging.getLogger("ccnode.net")
 
-PING_INTERVAL = 120.0
+DEFAULT_PING_INTERVAL = 120.0
 """Seconds between pings (Core: ``PING_INTERVAL``)."""
 
 TIMEOUT_INTERVAL = 1200.0
@@ -36,10 +36,21 @@ DEFAULT_PEER_TIMEOUT = 60.0
 class Keepalive:
     """The keepalive of all connections; their state is in the `Peer` attributes ``ping_*``."""
 
-    def __init__(self, clock: Clock, rng: Rng, peer_timeout: float = DEFAULT_PEER_TIMEOUT) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        rng: Rng,
+        peer_timeout: float = DEFAULT_PEER_TIMEOUT,
+        ping_interval: float = DEFAULT_PING_INTERVAL,
+    ) -> None:
+        """
+        :param peer_timeout: seconds a connection may take to complete the handshake (``peertimeout``).
+        :param ping_interval: seconds between two pings (``pinginterval``).
+        """
         self._clock = clock
         self._rng = rng
         self.peer_timeout = peer_timeout
+        self._ping_interval = ping_interval
 
     def on_ping(self, peer: Peer, message: Ping) -> None:
         """Answer at once; peers from before BIP31 expect no answer."""
@@ -81,10 +92,10 @@ class Keepalive:
 
     def _ping_pass(self, peer: Peer, now: float) -> float:
         waiting = peer.ping_sent_at is not None
-        if peer.ping_requested or (not waiting and now > peer.ping_started_at + PING_INTERVAL):
+        if peer.ping_requested or (not waiting and now > peer.ping_started_at + self._ping_interval):
             self._send_ping(peer, now)
             waiting = peer.ping_sent_at is not None
-        return peer.ping_started_at + (TIMEOUT_INTERVAL if waiting else PING_INTERVAL)
+        return peer.ping_started_at + (TIMEOUT_INTERVAL if waiting else self._ping_interval)
 
     def _send_ping(self, peer: Peer, now: float) -> None:
         peer.ping_requested = False

@@ -61,7 +61,7 @@ class Flow:
         self._ring[second % _SLOTS] += count
 
     def rate(self, seconds: int) -> float:
-        """Bytes per second over the last whole ``seconds``, `LONGEST_WINDOW` at most, or since the start if that is less."""
+        """Bytes per second over the last whole ``seconds`` (`LONGEST_WINDOW` at most), or since the start."""
         now = int(self._clock.steady())
         if now != self._second:
             self._turn_to(now)

@@ -46,12 +46,24 @@ class AddrManStore:
         self._database = database
         self.addrman: AddrMan
 
-    def open(self, groups: NetGroupManager, clock: Clock, rng: Rng, *, allow_unroutable: bool = False) -> AddrMan:
-        """Load the manager from the database; waits for it. Raises `StorageError`."""
-        key, checksum, rows = self._database.call(_load)
-        known = key is not None and len(key) == KEY_SIZE
-        addrman = AddrMan(groups, clock, rng, key=key if known else None, allow_unroutable=allow_unroutable)
-        placed = known and checksum == groups.checksum
+    def open(
+        self,
+        groups: NetGroupManager,
+        clock: Clock,
+        rng: Rng,
+        *,
+        allow_unroutable: bool = False,
+        key: bytes | None = None,
+    ) -> AddrMan:
+        """Load the manager from the database; waits for it. Raises `StorageError`.
+
+        :param key: place addresses by this key; None for the one in the database, or a new one.
+        """
+        stored, checksum, rows = self._database.call(_load)
+        if key is None and stored is not None and len(stored) == KEY_SIZE:
+            key = stored
+        addrman = AddrMan(groups, clock, rng, key=key, allow_unroutable=allow_unroutable)
+        placed = addrman.key == stored and checksum == groups.checksum
         if not placed:
             self._database.post(_adopt, addrman.key, groups.checksum)
         addrman.restore(record for row in rows if (record := _record(row, placed)) is not None)

@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from ccnode.peers.keepalive import ADDR_FETCH_TIMEOUT, PING_INTERVAL, TIMEOUT_INTERVAL, Keepalive
+from ccnode.peers.keepalive import ADDR_FETCH_TIMEOUT, DEFAULT_PING_INTERVAL, TIMEOUT_INTERVAL, Keepalive
 from ccnode.peers.peer import ConnectionType, HandshakeStage
 from ccnode.wire.keepalive import Ping, Pong
 from tests.support.clock import ManualClock
@@ -54,10 +54,10 @@ def test_the_first_ping_goes_out_at_once_and_the_next_two_minutes_later() -> Non
     assert first
     bench.pong(first)
     assert bench.at(1) == 60, "the handshake limit is looked at first"
-    assert bench.at(61) == PING_INTERVAL
-    bench.at(PING_INTERVAL)
+    assert bench.at(61) == DEFAULT_PING_INTERVAL
+    bench.at(DEFAULT_PING_INTERVAL)
     assert bench.pings() == []
-    bench.at(PING_INTERVAL + 0.001)
+    bench.at(DEFAULT_PING_INTERVAL + 0.001)
     [second] = bench.pings()
     assert second != first
 
@@ -130,7 +130,7 @@ def test_peers_from_before_bip31_are_pinged_as_often_and_never_expected_to_answe
     assert bench.pings() == [None]
     due = bench.at(PEER_TIMEOUT + 1)
     for number in range(1, 13):
-        assert due == pytest.approx(number * PING_INTERVAL, abs=1)
+        assert due == pytest.approx(number * DEFAULT_PING_INTERVAL, abs=1)
         bench.clock.set_wall(START + due)
         bench.traffic()
         due = bench.at(due + 0.001)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlite_utils
@@ -42,7 +43,7 @@ def opened(path: Path) -> Iterator[Open]:
     """Opens the database and the manager in it; what was open before is closed first."""
     databases: list[Database] = []
 
-    def reopen(groups: NetGroupManager | None = None, **options: bool) -> tuple[AddrManStore, AddrMan]:
+    def reopen(groups: NetGroupManager | None = None, **options: Any) -> tuple[AddrManStore, AddrMan]:
         if databases:
             databases.pop().close()
         databases.append(Database(path, "regtest", pytest.fail))
@@ -222,3 +223,16 @@ def test_kill_loses_no_more_than_the_flush_interval(path: Path, opened: Open) ->
     assert addrman.take_changes() == ([], [])  # no half-written move: every row found its slots
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_key_that_is_given_replaces_the_stored_one(opened: Open) -> None:
+    """``test=addrman``: whoever reads the tables knows where an address must be."""
+    key = b"\1" + bytes(31)
+    store, addrman = opened()
+    addrman.add([entry(address(7))], SOURCE)
+    store.flush()
+    _, placed_anew = opened(key=key)
+    expected = AddrMan(NetGroupManager(), ManualClock(NOW), random.Random(), key=key)
+    expected.add([entry(address(7))], SOURCE)
+    assert placed_anew.find(address(7)) == expected.find(address(7)) != addrman.find(address(7))
+    assert opened()[1].key == key
