@@ -427,18 +427,36 @@ def test_select_prefers_what_was_not_tried_lately(addrman: AddrMan) -> None:
     assert 0 < sum(each is not None and each[0] == v4(1) for each in chosen) < 60
 
 
-def test_table_draws_every_bucket_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chi squared over 40 buckets of unequal filling, by both ways of finding them."""
-    for blind in (32, 0):
-        monkeypatch.setattr(addrman_tables, "_BLIND_DRAWS", blind)
-        table = addrman_tables.Table(64)
-        rng = random.Random(3)
-        for bucket in range(40):
-            for position in rng.sample(range(64), 1 + bucket):
-                table.put(64 * bucket + position, AddrInfo(v4(bucket), SOURCE, 9, NOW, slots=[bucket]))
-        draws = [table.draw(rng, None) for _ in range(8000)]
-        counts = [sum(info is not None and info.slots == [bucket] for info in draws) for bucket in range(40)]
-        assert sum((count - 200) ** 2 / 200 for count in counts) < 73  # 99.9 % for 39 degrees of freedom
+def test_table_draws_every_bucket_alike() -> None:
+    """Chi squared over 40 buckets of unequal filling."""
+    table = addrman_tables.Table(64)
+    rng = random.Random(3)
+    for bucket in range(40):
+        for position in rng.sample(range(64), 1 + bucket):
+            table.put(64 * bucket + position, AddrInfo(v4(bucket), SOURCE, 9, NOW, slots=[bucket]))
+    draws = [table.draw(rng, None) for _ in range(8000)]
+    counts = [sum(info is not None and info.slots == [bucket] for info in draws) for bucket in range(40)]
+    assert sum((count - 200) ** 2 / 200 for count in counts) < 73  # 99.9 % for 39 degrees of freedom
+
+
+def test_table_draws_what_is_in_it_at_the_time() -> None:
+    """Whichever networks are asked for, buckets that were filled or emptied since the last draw count."""
+    table = addrman_tables.Table(64)
+    rng = random.Random(4)
+    one, other = (AddrInfo(v4(number), SOURCE, 9, NOW) for number in (1, 2))
+    networks = None, [Network.IPV4], frozenset({Network.IPV4, Network.ONION})
+    for step, expected in (
+        (lambda: None, set()),
+        (lambda: table.put(5, one), {one.address}),
+        (lambda: table.put(700, other), {one.address, other.address}),
+        (lambda: table.clear(5), {other.address}),
+        (lambda: table.clear(700), set()),
+    ):
+        step()
+        for wanted in networks:
+            drawn = [table.draw(rng, wanted) for _ in range(40)]
+            assert {info.address for info in drawn if info is not None} == expected
+        assert table.draw(rng, [Network.IPV6]) is None
 
 
 def test_table_draws_each_slot_of_a_full_bucket_alike() -> None:
