@@ -14,7 +14,7 @@ TEST = [
     "python-bitcoinlib>=0.12.2",
     "btclib>=2026.10; python_version >= '3.11'",
 ]
-DEV = [*TEST, "ruff>=0.14", "mypy>=1.18", "import-linter>=2.5", "types-PyYAML"]
+DEV = [*TEST, "ruff>=0.14", "mypy>=1.18", "import-linter>=2.5", "types-PyYAML", "types-psutil"]
 
 setup(
     name="ccnode",
@@ -32,6 +32,7 @@ setup(
         "sqlite-utils>=4.2",
         "prompt-toolkit>=3.0.47",
         "PyYAML>=6.0.1",
+        "psutil>=6",
         "rich>=13.9",
     ],
     extras_require={"test": TEST, "dev": DEV},

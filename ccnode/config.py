@@ -257,6 +257,10 @@ def _imply(values: dict[str, Any], origins: dict[str, str]) -> None:
     if values.get("maxconnections") == 0:
         imply("dnsseed", False, "maxconnections=0")
         imply("listen", False, "maxconnections=0")
+    if values.get("listen") is False:
+        imply("discover", False, "listen=0")
+    if values.get("externalip"):
+        imply("discover", False, "externalip")
     if values.get("onlynet") and not {"ipv4", "ipv6"} & set(values["onlynet"]):
         if values.get("dnsseed"):
             raise _fail(

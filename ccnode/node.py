@@ -25,6 +25,7 @@ from ccnode.errors import ExitStatus
 from ccnode.network.dialer import Dialer
 from ccnode.network.dns import HostResolver, SeedResolver
 from ccnode.network.hub import HubLag, count_greenlets
+from ccnode.network.interfaces import behind_wildcards, interface_addresses
 from ccnode.network.manager import ConnectionManager, NetworkRooms
 from ccnode.network.network import Network
 from ccnode.network.outbound import AutomaticOutbound
@@ -36,7 +37,7 @@ from ccnode.peers.gossip import AddressGossip
 from ccnode.peers.handshake import Handshake
 from ccnode.peers.inbound import InboundLimits, InboundPolicy
 from ccnode.peers.keepalive import Keepalive
-from ccnode.peers.local_addresses import LOCAL_BIND
+from ccnode.peers.local_addresses import LOCAL_BIND, LOCAL_INTERFACE
 from ccnode.peers.misbehaviour import Discouragement, Misbehaviour, Unwanted
 from ccnode.peers.netgroup import NetGroupManager
 from ccnode.peers.outbound import OutboundPolicy, outbound_slots
@@ -164,8 +165,10 @@ class Node:
         self._closing.callback(self.lag.stop)
         self._closing.callback(self.network.close)
         self.network.listen(entrances(config, self.params.default_port))
-        for address in self.network.listening:
+        for address in self.network.invites_to:
             self.gossip.local.add(address, LOCAL_BIND)
+        for address in behind_wildcards(self.network.invites_to, interface_addresses()):
+            self.gossip.local.add(address, LOCAL_INTERFACE)
         self._closing.callback(self.admin.close)
         self.admin.start()
         self._save_addresses()

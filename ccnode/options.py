@@ -259,6 +259,9 @@ class Config:
     externalip: tuple[str, ...] = _list(
         HOST, "Connections", "an address of this node to tell others, ADDR[:PORT] (where it serves blocks)"
     )
+    discover: bool = _option(
+        True, BOOLEAN, "Connections", "find out addresses of this node; off by default with externalip or nolisten"
+    )
     maxconnections: int = _option(125, COUNT, "Connections", "most automatic connections, both directions together")
     networkactive: bool = _option(True, BOOLEAN, "Connections", "start with the network on")
     onlynet: tuple[str, ...] = _list(NETWORK, "Connections", "make automatic connections to such addresses only")

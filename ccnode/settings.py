@@ -4,6 +4,8 @@ Every function here raises StartupError, with Core's sentence where clients know
 can judge.
 """
 
+import logging
+
 from ccnode import __version__
 from ccnode.errors import ExitStatus, StartupError
 from ccnode.options import UPLOAD_TARGET_UNIT, Config, parse_bytes
@@ -15,6 +17,8 @@ from ccnode.peers.permissions import Whitelist, implicit, parse_whitebind, parse
 from ccnode.rng import Rng
 from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.protocol import MAX_SUBVERSION_LENGTH
+
+log = logging.getLogger("ccnode")
 
 DETERMINISTIC_KEY = (1).to_bytes(KEY_SIZE, "little")
 """The key of ``test=addrman``, Core's: its tests know where an address must be."""
@@ -66,14 +70,25 @@ def reachable_networks(config: Config) -> frozenset[Network]:
 
 def local_addresses(config: Config, default_port: int, rng: Rng) -> LocalAddresses:
     """What the configuration says about our own addresses; StartupError if an ``externalip`` is none."""
-    port = config.port or default_port
-    local = LocalAddresses(rng, port=port, networks=reachable_networks(config))
+    port = listening_port(config, default_port)
+    local = LocalAddresses(rng, port=port, networks=reachable_networks(config), discover=config.discover)
     for text in config.externalip:
         try:
-            local.add(NetworkAddress.parse(text, port), LOCAL_MANUAL)
+            address = NetworkAddress.parse(text, port)
         except ValueError as error:
             raise StartupError(f"Cannot resolve -externalip address: '{text}'", ExitStatus.CONFIG) from error
+        if not local.add(address, LOCAL_MANUAL):
+            log.warning("externalip %s is told to nobody: strangers cannot reach it, or onlynet excludes it", text)
     return local
+
+
+def listening_port(config: Config, default_port: int) -> int:
+    """The port that others are told where nobody knows better: the first that ``bind`` or ``whitebind`` names.
+
+    Otherwise ``port``. Core: ``GetListenPort``.
+    """
+    bound = [entrance for entrance in entrances(config, default_port) if entrance.is_public]
+    return next((entrance.address.port for entrance in bound if entrance.address.port), config.port or default_port)
 
 
 def entrances(config: Config, default_port: int) -> list[Entrance]:

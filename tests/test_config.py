@@ -76,6 +76,7 @@ def test_values_of_a_file(file: Path) -> None:
         "conf": file,
         "port": 18444,
         "listen": False,
+        "discover": False,
         "dns": False,
         "dnsseed": False,
         "minimumchainwork": 10,
@@ -172,6 +173,22 @@ def test_what_options_imply(arguments: list[str], listen: bool, dnsseed: bool) -
 
 
 @pytest.mark.parametrize(
+    ("arguments", "discover"),
+    [
+        ([], True),
+        (["--nolisten"], False),
+        (["--connect=a"], False),
+        (["--externalip=192.0.2.9"], False),
+        (["--noexternalip"], True),
+        (["--externalip=192.0.2.9", "--discover"], True),
+        (["--nodiscover"], False),
+    ],
+)
+def test_what_turns_the_search_for_our_own_addresses_off(arguments: list[str], discover: bool) -> None:
+    assert load_config(arguments).discover is discover
+
+
+@pytest.mark.parametrize(
     ("text", "size"),
     [("0", 0), ("1", 2**20), ("500m", 500_000_000), ("500M", 500 * 2**20), ("3k", 3000), ("3K", 3072)]
     + [("2g", 2 * 10**9), ("2G", 2 * 2**30), ("1t", 10**12), ("1T", 2**40)],
@@ -211,6 +228,20 @@ def test_what_is_not_built_is_refused_and_to_be_without_it_is_not(name: str) -> 
             load_config([argument])
     for argument in (f"-no{name}", f"-{name}=0"):
         assert load_config([argument]).ignored == (f"{name} (command line)",)
+
+
+def test_no_option_that_clients_of_core_pass_is_unknown() -> None:
+    meaningful = """acceptnonstdtxn minrelaytxfee persistmempool peerblockfilters peerbloomfilters blockfilterindex
+        whitelist whitebind whitelistrelay whitelistforcerelay txreconciliation capturemessages uacomment mocktime
+        privatebroadcast cjdnsreachable i2psam i2pacceptincoming torcontrol listenonion networkactive test
+        testactivationheight forcednsseed fixedseeds seednode onlynet proxy proxyrandomize onion asmap externalip
+        discover bantime maxconnections maxuploadtarget blocksonly peertimeout timeout v2transport par dbcache prune
+        reindex minimumchainwork assumevalid maxtipage limitdescendantcount datacarriersize"""
+    idle = """checkblockindex checkaddrman checkmempool debugexclude logtimemicros logthreadnames logsourcelocations
+        logratelimit shrinkdebugfile printtoconsole rpcthreads rpcservertimeout rpcdoccheck fallbackfee keypool
+        unsafesqlitesync disablewallet"""
+    known = {*OPTIONS, *IGNORED, *NOT_BUILT}
+    assert not [name for name in (meaningful + idle).split() if name not in known]
 
 
 def test_options_of_core_without_effect_are_accepted(file: Path) -> None:

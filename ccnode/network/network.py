@@ -40,6 +40,8 @@ class Network:
         self.seeding = seeding
         self._timers = timers
         self._listeners: list[Listener] = []
+        self.invites_to: list[NetworkAddress] = []
+        """Those of the addresses we listen on that strangers may be told."""
         self._timer_loop: Supervisor | None = None
 
     def listen(self, entrances: Sequence[Entrance]) -> None:
@@ -52,7 +54,10 @@ class Network:
                     self.close_listeners()
                     raise
                 continue
-            self._listeners.append(Listener(sock, partial(self.manager.accept, entrance=entrance)))
+            listener = Listener(sock, partial(self.manager.accept, entrance=entrance))
+            self._listeners.append(listener)
+            if entrance.is_public:
+                self.invites_to.append(listener.address)
 
     def start(
         self,

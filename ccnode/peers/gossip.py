@@ -133,8 +133,14 @@ class AddressGossip:
     # -- comings and goings --------------------------------------------------------------------------------------
 
     def asked(self, peer: Peer) -> None:
-        """``peer`` said who it is; if it is one to be asked for addresses, the handshake just did that."""
-        state = None if peer.inbound else self._take_part(peer)
+        """``peer`` said who it is; if it is one to be asked for addresses, the handshake just did that.
+
+        An inbound one said instead which address of ours it dialed.
+        """
+        if peer.inbound:
+            self.local.seen_by(peer)
+            return
+        state = self._take_part(peer)
         if state is not None:
             state.getaddr_outstanding = True
             state.tokens += MAX_ADDR_TO_SEND

@@ -44,6 +44,11 @@ class Entrance:
     optional: bool = False
     """The node starts without it if need be."""
 
+    @property
+    def is_public(self) -> bool:
+        """Whether strangers may be told to connect here."""
+        return not self.onion and Permission.NO_BAN not in self.permissions
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboundLimits:
