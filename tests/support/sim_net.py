@@ -10,7 +10,6 @@ connections break at random.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import count
 
 from ccnode.peers.handshake import Handshake
@@ -37,13 +36,8 @@ LAST_MILE = 0.004
 Dialed = Callable[["End | None"], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Seed:
-    """A DNS seed."""
-
-    name: str
-    answer: Callable[[], Sequence[NetworkAddress]]
-    """At most 32 addresses are taken of it."""
+SeedAnswer = Callable[[], Sequence[NetworkAddress]]
+"""What a DNS seed answers to a question."""
 
 
 class Net(Events):
@@ -57,7 +51,7 @@ class Net(Events):
         super().__init__(seed, START)
         self.groups = NetGroupManager()
         self.hosts: dict[NetworkAddress, Host] = {}
-        self.seeds: list[Seed] = []
+        self.seeds: dict[str, SeedAnswer] = {}
         self._lost_dials = lost_dials
         self._lifetime = lifetime
         self._end_ids = count()

@@ -2,7 +2,7 @@
 
 What decides is ccnode's own: address manager, outbound and inbound policy, gossip, handshake, keepalive, misbehaviour,
 extra peers, and header synchronisation where a test wants it. What is written anew here is only what `ccnode.network`
-does around it, each method named after the one it stands for: `ConnectionManager`, `AutomaticOutbound`, `DnsSeeding`.
+does around it, in sections named after what they stand for: `ConnectionManager`, `AutomaticOutbound`, `DnsSeeding`.
 
 In one thing it is coarser: a node that has all connections it wants looks for extra ones every `IDLE_PAUSE` instead of
 twice a second, and one that found nobody to dial waits for `BARREN_PAUSE`.
@@ -19,20 +19,21 @@ from ccnode.chain.networks import REGTEST
 from ccnode.peers.addrman import AddrMan
 from ccnode.peers.addrman_entry import AddrRecord
 from ccnode.peers.bans import Ban, BanList
+from ccnode.peers.bootstrap import DnsSeeds, Pause
 from ccnode.peers.gossip import AddressGossip
 from ccnode.peers.handshake import Handshake
 from ccnode.peers.inbound import Entrance, InboundLimits, InboundPolicy
 from ccnode.peers.keepalive import Keepalive
-from ccnode.peers.local_addresses import LocalAddresses
+from ccnode.peers.local_addresses import LOCAL_INTERFACE, LocalAddresses
 from ccnode.peers.misbehaviour import Discouragement, Misbehaviour, Unwanted, out_of_turn, spared
-from ccnode.peers.outbound import Candidate, Opening, OutboundPolicy, outbound_slots
+from ccnode.peers.outbound import Anchor, Candidate, Opening, OutboundPolicy, outbound_slots
 from ccnode.peers.peer import ConnectionType, HandshakeStage, Peer
 from ccnode.peers.permissions import Whitelist
 from ccnode.peers.subnet import Subnet
 from ccnode.sync.extra import CHECK_SECONDS, ExtraPeers, OutboundPeer
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import Network, NetworkAddress
-from ccnode.wire.addresses import Addr, AddrV2, GetAddr, TimedAddress
+from ccnode.wire.addresses import Addr, AddrV2, GetAddr
 from ccnode.wire.handshake import SendHeaders
 from ccnode.wire.keepalive import Ping, Pong
 from ccnode.wire.message import Message
@@ -48,17 +49,9 @@ IDLE_PAUSE = 10.0
 BARREN_PAUSE = 5.0
 """Seconds, see above."""
 
-HEAD_START = 11.0
-LONG_HEAD_START = 300.0
-MANY_ADDRESSES = 1000
-ENOUGH_PEERS = 2
-RETRY_FIRST = 60.0
-RETRY_LONGEST = 3600.0
-YOUNGEST_AGE = 3 * 86_400
-OLDEST_AGE = 7 * 86_400
-"""As in ``ccnode/network/seeding.py``."""
-
 MAX_SEED_ANSWER = 32
+"""As in ``ccnode/network/dns.py``."""
+
 DNS_DELAY = 0.2
 """Seconds that an answer of a seed takes."""
 
@@ -93,7 +86,7 @@ class Node(Host):
         self.runs = 0
         self.kept: list[AddrRecord] = []
         self.key: bytes | None = None
-        self.kept_anchors: list[NetworkAddress] = []
+        self.kept_anchors: list[Anchor] = []
         self.dials = 0
 
     def start(self) -> None:
@@ -104,15 +97,16 @@ class Node(Host):
         self.dialing: dict[NetworkAddress, ConnectionType] = {}
         self._look_due = inf
         self.anchors, self.kept_anchors = self.kept_anchors, []
-        self.policy.anchors = list(self.anchors)
-        self._seed()
+        self.policy.anchors = self.anchors[:]
+        self._seed_steps = self.seeds.steps()
+        self._seed(self.runs)
         self._arm_look(LOOP_PAUSE * self.rng.random())
         self.net.after(CHECK_SECONDS * self.rng.random(), self._check_extra, self.runs)
 
     def stop(self) -> None:
         """Go down in good order."""
         self.kept_anchors = [
-            end.address
+            Anchor(end.address, end.services)
             for end in self.ends.values()
             if end.handshake_complete and end.connection_type is ConnectionType.BLOCK_RELAY_ONLY
         ][: self.policy.block_relay]
@@ -140,6 +134,9 @@ class Node(Host):
             self.chain = HeaderChain(REGTEST, self.store, clock)
             self.chain.load()
             self.sync = Synchronizer(self.chain, self.misbehaviour, clock, rng, announces=True)
+        local = LocalAddresses(rng, port=P2P_PORT, networks=NETWORKS)
+        if self.reachable:
+            local.add(self.address, LOCAL_INTERFACE)
         self.extra = ExtraPeers(self.chain or SimpleNamespace(subscribe=lambda _listener: None), clock)
         self.gossip = AddressGossip(
             self.addrman,
@@ -147,7 +144,7 @@ class Node(Host):
             rng,
             networks=NETWORKS,
             unwanted=unwanted,
-            local=LocalAddresses(rng, port=P2P_PORT, networks=NETWORKS),
+            local=local,
             services=NETWORK_AND_WITNESS,
             listens=True,
             is_ibd=self.chain.is_ibd if self.chain else lambda: False,
@@ -170,6 +167,17 @@ class Node(Host):
             networks=NETWORKS,
             limited_peers_suffice=self._tip_is_younger(LIMITED_PEER_BLOCKS),
             refuses=unwanted.__contains__,
+            is_ours=local.__contains__,
+        )
+        self.seeds = DnsSeeds(
+            list(net.seeds),
+            self.addrman,
+            clock,
+            rng,
+            force=False,
+            after_seednodes=False,
+            full_relay_peers=lambda: self.count(ConnectionType.OUTBOUND_FULL_RELAY),
+            network_active=lambda: True,
         )
         self.inbound = InboundPolicy(
             InboundLimits(total=self.max_connections - outbound_slots(self.max_connections)),
@@ -183,8 +191,8 @@ class Node(Host):
         self.handlers: dict[type[Message], Callable[[Peer, Any], object]] = {
             Ping: self.keepalive.on_ping,
             Pong: self.keepalive.on_pong,
-            Addr: self.gossip.on_addresses,
-            AddrV2: self.gossip.on_addresses,
+            Addr: self._take_addresses,
+            AddrV2: self._take_addresses,
             GetAddr: self.gossip.on_getaddr,
             **(self.sync.handlers if self.sync else {}),
         }
@@ -198,7 +206,8 @@ class Node(Host):
     # -- ConnectionManager ---------------------------------------------------------------------------------------
 
     def accept(self, end: End) -> None:
-        admission = self.inbound.admit(end.address, ENTRANCE, self.ends.values())
+        staying = [other for other in self.ends.values() if other.inbound and not other.closing]
+        admission = self.inbound.admit(end.address, ENTRANCE, staying)
         if admission.refusal is not None:
             end.disconnect(admission.refusal)
             return
@@ -226,6 +235,10 @@ class Node(Host):
             violation = out_of_turn(end, message.command)
             if violation is not None:
                 self.misbehaviour.report(end, violation)
+
+    def _take_addresses(self, peer: Peer, message: Addr | AddrV2) -> None:
+        for _ in self.gossip.on_addresses(peer, message):
+            pass  # nobody waits
 
     def run_pass(self, end: End) -> None:
         if end.disconnect_reason is not None:
@@ -293,11 +306,11 @@ class Node(Host):
         pause = LOOP_PAUSE
         while len(self.dialing) < DIALS_AT_ONCE:
             ends = list(self.ends.values())
-            opening = self.policy.next_opening(ends, list(self.dialing.values()))
+            opening = self.policy.next_opening(ends, self.dialing)
             if opening is None:
                 pause = IDLE_PAUSE
                 break
-            candidate = self.policy.candidate(opening, ends, list(self.dialing))
+            candidate = self.policy.candidate(opening, ends, self.dialing)
             if candidate is not None:
                 self._dial(opening, candidate)
             elif opening.anchor is None:
@@ -328,9 +341,7 @@ class Node(Host):
     def _check_extra(self, run: int) -> None:
         if run != self.runs or not self.up:
             return
-        for peer in self.extra.one_too_many(
-            self._outbound_peers(), self.policy.full_relay, self.policy.block_relay
-        ):
+        for peer in self.extra.one_too_many(self._outbound_peers(), self.policy.full_relay, self.policy.block_relay):
             if peer.connection_type is ConnectionType.OUTBOUND_FULL_RELAY:
                 self.extra.extra_peer_went()
             peer.disconnect("one outbound peer more than needed")
@@ -347,29 +358,16 @@ class Node(Host):
 
     # -- DnsSeeding ----------------------------------------------------------------------------------------------
 
-    def _seed(self) -> None:
-        if len(self.addrman):
-            head_start = LONG_HEAD_START if len(self.addrman) >= MANY_ADDRESSES else HEAD_START
-            self.net.after(head_start, self._seed_unless, ENOUGH_PEERS, RETRY_FIRST, self.runs)
-        else:
-            self._ask_seeds(RETRY_FIRST)
-
-    def _seed_unless(self, peers: int, pause: float, run: int) -> None:
-        if run == self.runs and self.up and self.count(ConnectionType.OUTBOUND_FULL_RELAY) < peers:
-            self._ask_seeds(pause)
-
-    def _ask_seeds(self, pause: float) -> None:
-        for seed in self.net.seeds:
-            self.net.after(DNS_DELAY, self._take_seed, seed.name, seed.answer()[:MAX_SEED_ANSWER])
-        self.net.after(pause, self._seed_unless, 1, min(pause * 2, RETRY_LONGEST), self.runs)
-
-    def _take_seed(self, name: str, addresses: Iterable[NetworkAddress]) -> None:
-        now = int(self.net.clock.wall)
-        entries = [
-            TimedAddress(now - self.rng.randrange(YOUNGEST_AGE, OLDEST_AGE), NETWORK_AND_WITNESS, address)
-            for address in addresses
-        ]
-        self.addrman.add(entries, NetworkAddress.internal(name))
+    def _seed(self, run: int) -> None:
+        if run != self.runs or not self.up:
+            return
+        step = next(self._seed_steps, None)
+        if isinstance(step, Pause):
+            self.net.after(step.seconds, self._seed, run)
+        elif step is not None:
+            for name in step.seeds:
+                self.seeds.answered(name, self.net.seeds[name]()[:MAX_SEED_ANSWER])
+            self.net.after(DNS_DELAY, self._seed, run)
 
     # -- what tests ask ------------------------------------------------------------------------------------------
 

@@ -2,13 +2,13 @@
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from ccnode.wire.address import NetworkAddress
 from tests.support.data import DATA_DIR, read_xz
-from tests.support.sim_net import Seed
-from tests.support.sim_node import P2P_PORT
+from tests.support.sim_net import SeedAnswer
+from tests.support.sim_node import MAX_SEED_ANSWER, P2P_PORT
 
 SNAPSHOT = DATA_DIR / "addrs/bitnodes_1663113591.json.xz"
 """All reachable nodes of September 2022: 5,880 IPv4 addresses in 3,347 groups, of which the largest has 51."""
@@ -36,14 +36,9 @@ def in_group(rng: random.Random, prefix: tuple[int, int]) -> NetworkAddress:
     return NetworkAddress.parse(f"{prefix[0]}.{prefix[1]}.{rng.randrange(256)}.{rng.randrange(1, 255)}:{P2P_PORT}")
 
 
-def crawler(name: str, rng: random.Random, known: Sequence[NetworkAddress]) -> Seed:
+def crawler(rng: random.Random, known: Sequence[NetworkAddress]) -> SeedAnswer:
     """An honest seed, which answers with 32 of those it knows to be up."""
-    return Seed(name, lambda: rng.sample(known, min(32, len(known))))
-
-
-def answering(name: str, answer: Callable[[], Sequence[NetworkAddress]]) -> Seed:
-    """A seed with an answer of its own."""
-    return Seed(name, answer)
+    return lambda: rng.sample(known, min(MAX_SEED_ANSWER, len(known)))
 
 
 @lru_cache(1)
