@@ -22,6 +22,7 @@ from ccnode.chain.headers import HeaderChain
 from ccnode.chain.params import ChainParams
 from ccnode.clock import SystemClock
 from ccnode.errors import ExitStatus
+from ccnode.network.capture import MessageCapture
 from ccnode.network.dialer import Dialer
 from ccnode.network.dns import HostResolver, SeedResolver
 from ccnode.network.hub import HubLag, count_greenlets
@@ -145,6 +146,7 @@ class Node:
             max_send_buffer=config.maxsendbuffer * 1000,
             max_receive_buffer=config.maxreceivebuffer * 1000,
             max_upload=upload_target(config),
+            capture=self._message_capture(),
             log_addresses=config.logips,
         )
         resolver = HostResolver(params.default_port, names=config.dns)
@@ -261,6 +263,13 @@ class Node:
     def height(self) -> int:
         """Of the tip."""
         return self.chain.index.height(self.chain.index.tip)
+
+    def _message_capture(self) -> MessageCapture | None:
+        if not self.config.capturemessages:
+            return None
+        capture = MessageCapture(self.datadir.path, self.clock)
+        self._closing.callback(capture.close)
+        return capture
 
     def _limited_peers_suffice(self) -> bool:
         age = self.clock.now() - self.chain.index.time(self.chain.index.tip)

@@ -319,6 +319,9 @@ class Config:
         10, SECONDS, "Logging", "seconds between log lines about progress, where the output is no terminal"
     )
     printtoconsole: bool = _option(True, BOOLEAN, "Logging", "log to the terminal as well")
+    capturemessages: bool = _option(
+        False, BOOLEAN, "Logging", "write every message of every peer to files below message_capture/"
+    )
     logips: bool = _option(False, BOOLEAN, "Logging", "write the addresses of peers to the log")
 
     origins: Mapping[str, str] = field(default_factory=dict)

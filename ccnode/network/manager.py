@@ -21,6 +21,7 @@ import gevent
 from ccnode.clock import Clock
 from ccnode.errors import DecodeError, StorageError
 from ccnode.network.budget import RECEIVE_BUDGET, ReceiveBudget
+from ccnode.network.capture import MessageCapture
 from ccnode.network.connection import DEFAULT_MAX_RECEIVE_BUFFER, DEFAULT_MAX_SEND_BUFFER, Connection
 from ccnode.network.hub import breathe, spawn
 from ccnode.network.timers import Timeline, Timers
@@ -40,7 +41,7 @@ from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import NetworkAddress
 from ccnode.wire.addresses import Addr, AddrV2, GetAddr
 from ccnode.wire.factory import MESSAGE_TYPES, MessageFactory
-from ccnode.wire.framing import Frame, V1Transport
+from ccnode.wire.framing import Frame, Transport, V1Transport
 from ccnode.wire.keepalive import Ping, Pong
 from ccnode.wire.message import Message
 from ccnode.wire.serialize import OversizeError
@@ -93,13 +94,16 @@ class ConnectionManager:
         max_send_buffer: int = DEFAULT_MAX_SEND_BUFFER,
         max_receive_buffer: int = DEFAULT_MAX_RECEIVE_BUFFER,
         max_upload: int = 0,
+        capture: MessageCapture | None = None,
     ) -> None:
         """
         :param fatal: given an error of chain or storage, stops the node.
         :param max_upload: bytes a day (``maxuploadtarget``); 0 for no limit.
+        :param capture: sees every message of every peer.
         """
         self.peers: dict[int, Connection] = {}
         self.traffic = Traffic(clock, max_upload)
+        self._capture = capture
         self.network_active = True
         self._magic = magic
         self._factory = factory
@@ -138,12 +142,15 @@ class ConnectionManager:
         self, sock: socket.socket, address: NetworkAddress, connection_type: ConnectionType, name: str | None = None
     ) -> Connection:
         """Take over a connected socket. ``name`` is what a person called the peer, if one did."""
+        transport: Transport = V1Transport(self._magic, EARLY_PAYLOAD)
+        if self._capture is not None:
+            transport = self._capture.transport(transport, address)
         peer = Connection(
             self._next_id,
             sock,
             address,
             connection_type,
-            transport=V1Transport(self._magic, EARLY_PAYLOAD),
+            transport=transport,
             budget=self._inbound_budget if connection_type is ConnectionType.INBOUND else self._outbound_budget,
             clock=self._clock,
             traffic=self.traffic,
