@@ -13,6 +13,7 @@ from ccnode.network.outbound import AutomaticOutbound
 from ccnode.network.seeding import DnsSeeding
 from ccnode.network.timers import Timers
 from ccnode.peers.inbound import Entrance
+from ccnode.peers.outbound import Anchor
 from ccnode.peers.peer import ConnectionType
 from ccnode.peers.traffic import Traffic
 from ccnode.wire.address import NetworkAddress
@@ -65,7 +66,7 @@ class Network:
         connect: Sequence[str],
         addnode: Sequence[str],
         seednode: Sequence[str],
-        anchors: Sequence[NetworkAddress] = (),
+        anchors: Sequence[Anchor] = (),
     ) -> None:
         """Begin to dial and to run timers. Targets are as a person wrote them, anchors those of the last run."""
         self._timer_loop = Supervisor("timers", self._timers.run)
@@ -130,12 +131,13 @@ class Network:
     @property
     def anchors(self) -> list[tuple[NetworkAddress, str]]:
         """The anchors loaded at the start, each with what became of it."""
-        return [] if self.outbound is None else [(anchor.address, anchor.outcome) for anchor in self.outbound.anchors]
+        loaded = [] if self.outbound is None else self.outbound.anchors
+        return [(item.anchor.address, item.outcome) for item in loaded]
 
     @property
     def anchors_to_save(self) -> list[NetworkAddress]:
         """Those that a stop at this moment would save."""
-        return [] if self.outbound is None else self.outbound.anchors_to_save()
+        return [] if self.outbound is None else [anchor.address for anchor in self.outbound.anchors_to_save()]
 
     def open_connection(self, address: NetworkAddress, kind: ConnectionType) -> bool:
         """Dial once, as a connection of this type; False if there is none."""

@@ -18,7 +18,7 @@ from ccnode.network.hub import Supervisor, spawn
 from ccnode.network.manager import ConnectionManager
 from ccnode.network.timers import Timeline, Timers
 from ccnode.peers.addrman import AddrMan
-from ccnode.peers.outbound import Candidate, Opening, OutboundPolicy
+from ccnode.peers.outbound import Anchor, Candidate, Opening, OutboundPolicy
 from ccnode.peers.peer import ConnectionType
 from ccnode.rng import Rng
 from ccnode.sync.extra import CHECK_SECONDS, ExtraPeers
@@ -38,10 +38,10 @@ FEELER_JITTER = 1.0
 
 
 @dataclass(slots=True)
-class Anchor:
+class LoadedAnchor:
     """A block-relay-only peer of the last run, and what became of it in this one."""
 
-    address: NetworkAddress
+    anchor: Anchor
     outcome: str = "waiting"
 
 
@@ -72,21 +72,21 @@ class AutomaticOutbound:
         self._dialing: dict[NetworkAddress, ConnectionType] = {}
         self._stopping = Event()
         self._supervisor: Supervisor | None = None
-        self.anchors: list[Anchor] = []
+        self.anchors: list[LoadedAnchor] = []
 
-    def start(self, anchors: Iterable[NetworkAddress]) -> None:
+    def start(self, anchors: Iterable[Anchor]) -> None:
         """Begin to open connections, to ``anchors`` first: block-relay-only peers of the last run."""
-        self.anchors = [Anchor(address) for address in anchors]
-        self._policy.anchors = [anchor.address for anchor in self.anchors]
+        self._policy.anchors = list(anchors)
+        self.anchors = [LoadedAnchor(anchor) for anchor in self._policy.anchors]
         self._supervisor = Supervisor("outbound", self._run)
         self._check_extra()
 
-    def anchors_to_save(self) -> list[NetworkAddress]:
+    def anchors_to_save(self) -> list[Anchor]:
         """The block-relay-only peers of this moment, for the next start."""
         peers = [
             peer for peer in self._manager.handshaked_peers() if peer.connection_type is ConnectionType.BLOCK_RELAY_ONLY
         ]
-        return [peer.address for peer in peers[: self._policy.block_relay]]
+        return [Anchor(peer.address, peer.services) for peer in peers[: self._policy.block_relay]]
 
     def close(self) -> None:
         """Stop opening; connections are the manager's."""
@@ -104,11 +104,11 @@ class AutomaticOutbound:
     def _open_one(self) -> bool:
         """Begin one dial; False if nothing is to be opened, or nobody is worth it."""
         peers = list(self._manager.peers.values())
-        self._policy.added_nodes = self._dialer.added_addresses()
-        opening = self._policy.next_opening(peers, list(self._dialing.values()))
+        self._policy.added_nodes = self._dialer.added_nodes
+        opening = self._policy.next_opening(peers, self._dialing)
         if opening is None:
             return False
-        candidate = self._policy.candidate(opening, peers, list(self._dialing))
+        candidate = self._policy.candidate(opening, peers, self._dialing)
         if candidate is None:
             self._note_anchor(opening.anchor, "not usable")
             return opening.anchor is not None
@@ -126,10 +126,10 @@ class AutomaticOutbound:
         finally:
             del self._dialing[candidate.address]
 
-    def _note_anchor(self, address: NetworkAddress | None, outcome: str) -> None:
-        for anchor in self.anchors:
-            if anchor.address == address:
-                anchor.outcome = outcome
+    def _note_anchor(self, anchor: Anchor | None, outcome: str) -> None:
+        for loaded in self.anchors:
+            if loaded.anchor == anchor:
+                loaded.outcome = outcome
                 log.info("anchor of the last run: %s", outcome)
 
     # -- closing -------------------------------------------------------------------------------------------------
