@@ -120,6 +120,10 @@ class ConnectionManager:
         self._ended_received: Counter[str] = Counter()
         self._ended_sent: Counter[str] = Counter()
         self._handling: Connection | None = None
+        # Kept, because looking for them among thousands of peers takes a millisecond of every event.
+        self._staying_inbound: dict[int, Peer] = {}
+        self._closing = 0
+        self._dirty: list[int] = []
         self._tasks: dict[int, gevent.Greenlet] = {}
         self._gone_listeners: list[Callable[[Peer], None]] = []
         rooms.handshake.notifies(self._services_known, self._version_known, self._handshaked)
@@ -156,6 +160,7 @@ class ConnectionManager:
             traffic=self.traffic,
             deliver=self._deliver,
             on_dirty=self._marked_dirty,
+            on_closing=self._began_closing,
             max_send_buffer=self._max_send_buffer,
             max_receive_buffer=self._max_receive_buffer,
         )
@@ -164,15 +169,17 @@ class ConnectionManager:
         if connection_type is ConnectionType.MANUAL:
             peer.permissions = self._rooms.whitelist.permissions(address, Direction.MANUAL)
         self.peers[peer.id] = peer
+        if peer.inbound:
+            self._staying_inbound[peer.id] = peer
         self._tasks[peer.id] = spawn(f"peer-{peer.id}", self._run_peer, peer)
         return peer
 
     def accept(self, sock: socket.socket, remote: NetworkAddress, local: NetworkAddress, entrance: Entrance) -> None:
         """Take an inbound connection that came in through ``entrance``, or close it at once if it is not wanted."""
-        if not self.network_active or sum(peer.closing for peer in self.peers.values()) >= MAX_CLOSING:
+        if not self.network_active or self._closing >= MAX_CLOSING:
             sock.close()
             return
-        admission = self._rooms.inbound.admit(remote, entrance, self.peers.values())
+        admission = self._rooms.inbound.admit(remote, entrance, self._staying_inbound.values())
         if admission.refusal is not None:
             log.debug("inbound connection%s dropped (%s)", self._from(remote), admission.refusal)
             sock.close()
@@ -218,9 +225,17 @@ class ConnectionManager:
             log.exception("peer=%d a defect of ours ended the connection", peer.id)
             peer.disconnect("internal error")
 
+    def _began_closing(self, peer: Peer) -> None:
+        self._closing += 1
+        self._staying_inbound.pop(peer.id, None)
+
     def _gone(self, peer: Connection) -> None:
         del self.peers[peer.id]
         del self._tasks[peer.id]
+        if peer.closing:
+            self._closing -= 1
+        else:  # it was killed
+            self._staying_inbound.pop(peer.id, None)
         self._timers.disarm(peer.id)
         self._ended_received.update(peer.received_per_message)
         self._ended_sent.update(peer.sent_per_message)
@@ -351,10 +366,12 @@ class ConnectionManager:
     def _marked_dirty(self, peer: Peer) -> None:
         """A room marked ``peer``. If it is the one whose message is being handled, its pass follows anyway."""
         if peer is not self._handling:
+            self._dirty.append(peer.id)
             self._timers.arm(Timeline.STEADY, -inf, "dirty peers", self._run_dirty_passes)
 
     def _run_dirty_passes(self) -> None:
-        for peer in list(self.peers.values()):
+        dirty, self._dirty = self._dirty, []
+        for peer in filter(None, map(self.peers.get, dirty)):
             if peer.dirty:
                 self._timed_pass(peer)
                 breathe()
@@ -437,10 +454,10 @@ class ConnectionManager:
                 peer.disconnect(reason)
 
     def ping_all(self) -> None:
-        """Ping every peer now, whatever its timer says."""
+        """Have every peer pinged, whatever its timer says."""
         for peer in self.handshaked_peers():
             peer.ping_requested = True
-            self.run_pass(peer)
+            peer.mark_dirty()
 
 
 def _with_breaks(handler: Callable[[Peer, Any], Iterator[None]]) -> Callable[[Peer, Any], None]:

@@ -14,7 +14,7 @@ Connections that come from Tor's daemon show its address, not the peer's: of wha
 counts for them.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -95,9 +95,11 @@ class InboundPolicy:
         self._secret = rng.getrandbits(128).to_bytes(16, "little")
         self._keyed = lru_cache(CACHED_GROUPS)(self._keyed_netgroup)
 
-    def admit(self, address: NetworkAddress, entrance: Entrance, peers: Iterable[Peer]) -> Admission:
-        """Decide about a connection from ``address`` that came in through ``entrance``, next to all ``peers``."""
-        inbound = [peer for peer in peers if peer.inbound and not peer.closing]
+    def admit(self, address: NetworkAddress, entrance: Entrance, inbound: Collection[Peer]) -> Admission:
+        """Decide about a connection from ``address`` that came in through ``entrance``.
+
+        :param inbound: the inbound peers so far, without those that are going.
+        """
         permissions = self._whitelist.resolve(entrance.permissions)
         if not entrance.onion:
             permissions |= self._whitelist.permissions(address, Direction.INBOUND)
@@ -117,13 +119,16 @@ class InboundPolicy:
             return Admission("all slots are taken, and nobody can make room")
         return Admission(None, permissions, discouraged, victim)
 
-    def _crowd(self, address: NetworkAddress, inbound: list[Peer]) -> str | None:
+    def _crowd(self, address: NetworkAddress, inbound: Collection[Peer]) -> str | None:
         """Which limit on connections from one place another one from ``address`` would break."""
+        limits = self._limits
+        if not (limits.per_address or limits.per_netgroup):
+            return None
         shown = [peer.address for peer in inbound if not peer.inbound_onion]
-        limit = self._limits.per_address
+        limit = limits.per_address
         if limit and sum(other.addr == address.addr for other in shown) >= limit:
             return "maxinboundperip connections from its address"
-        limit = self._limits.per_netgroup
+        limit = limits.per_netgroup
         if limit:
             group = self._netgroup(address)
             if sum(self._netgroup(other) == group for other in shown) >= limit:

@@ -42,6 +42,7 @@ class Cable:
             traffic=Traffic(self.clock),
             deliver=lambda peer, frame: self.deliver(peer, frame),
             on_dirty=lambda _peer: None,
+            on_closing=lambda _peer: None,
             **settings,
         )
         self.task = spawn("peer-7", self.peer.run)
@@ -156,6 +157,7 @@ def test_two_ends_with_much_to_say_do_not_wait_for_each_other() -> None:
             traffic=Traffic(ManualClock()),
             deliver=deliver,
             on_dirty=lambda _peer: None,
+            on_closing=lambda _peer: None,
         )
         for number, sock in ((1, near), (2, far))
     ]
@@ -171,7 +173,6 @@ def test_two_ends_with_much_to_say_do_not_wait_for_each_other() -> None:
 
 def test_what_waits_to_be_handled_is_bounded_and_comes_in_order() -> None:
     cable = Cable(max_receive_buffer=200_000, max_send_buffer=1000)
-    eventually(lambda: cable.peer._writer is not None)
     cable.peer.send(Unknown("push", bytes(2_000_000)))
     flood = spawn("flood", lambda: [cable.far.send(Ping(i)) for i in range(50_000)])
     eventually(lambda: cable.peer._ahead_bytes >= 200_000)

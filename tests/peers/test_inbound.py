@@ -45,7 +45,8 @@ class Door:
             self.peers.append(FakePeer(len(self.peers), kind, address=f"{address}:1", connected_at=len(self.peers)))
 
     def knock(self, address: str, entrance: Entrance = ENTRANCE) -> Admission:
-        return self.policy.admit(NetworkAddress.parse(f"{address}:9"), entrance, self.peers)
+        staying = [peer for peer in self.peers if peer.inbound and not peer.closing]
+        return self.policy.admit(NetworkAddress.parse(f"{address}:9"), entrance, staying)
 
 
 def crowd(count: int) -> list[str]:
