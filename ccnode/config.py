@@ -124,6 +124,8 @@ def _negated(option: Option, key: str, texts: Sequence[str], origin: str) -> _En
         return _Entry(option.name, (), origin, clears=True)
     if isinstance(option.default, bool):
         return _Entry(option.name, (not negate,), origin)
+    if option.kind.negated is not None and negate:
+        return _Entry(option.name, (option.kind.negated,), origin)
     raise _fail(origin, f"'{key}' makes no sense: '{option.name}' wants {option.kind.wants}")
 
 
@@ -254,6 +256,9 @@ def _imply(values: dict[str, Any], origins: dict[str, str]) -> None:
     if "connect" in values:
         imply("dnsseed", False, "connect")
         imply("listen", False, "connect")
+    if any(text not in ("", "0") for text in values.get("proxy", ())):
+        for name in ("listen", "discover", "natpmp"):
+            imply(name, False, "proxy")
     if values.get("maxconnections") == 0:
         imply("dnsseed", False, "maxconnections=0")
         imply("listen", False, "maxconnections=0")

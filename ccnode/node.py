@@ -30,6 +30,7 @@ from ccnode.network.interfaces import behind_wildcards, interface_addresses
 from ccnode.network.manager import ConnectionManager, NetworkRooms
 from ccnode.network.network import Network
 from ccnode.network.outbound import AutomaticOutbound
+from ccnode.network.proxies import build_routes
 from ccnode.network.seeding import DnsSeeding
 from ccnode.network.timers import Timeline, Timers
 from ccnode.options import Config
@@ -52,7 +53,6 @@ from ccnode.settings import (
     entrances,
     load_asmap,
     local_addresses,
-    reachable_networks,
     upload_target,
     user_agent,
 )
@@ -100,6 +100,7 @@ class Node:
     def open(self) -> None:
         """Load the chain and wire all parts. StartupError or StorageError if a store is unusable."""
         config, params, clock, rng = self.config, self.params, self.clock, system_rng()
+        self.routes = build_routes(config)
         self._open_stores()
         self.timers = Timers(clock)
         discouragement = Discouragement()
@@ -112,7 +113,7 @@ class Node:
             self.addrman,
             clock,
             rng,
-            networks=reachable_networks(config),
+            networks=self.routes.reachable,
             unwanted=unwanted,
             local=local_addresses(config, params.default_port, rng),
             services=services,
@@ -126,6 +127,7 @@ class Node:
             rng=rng,
             our_height=self.height,
             limited_peers_suffice=self._limited_peers_suffice,
+            is_proxy=self.routes.is_proxy,
         )
         manager = ConnectionManager(
             magic=params.magic,
@@ -151,9 +153,10 @@ class Node:
         )
         resolver = HostResolver(params.default_port, names=config.dns)
         self._closing.callback(resolver.close)
-        dialer = Dialer(manager, self.addrman, resolver, clock, timeout=config.timeout / 1000)
+        dialer = Dialer(manager, self.addrman, resolver, self.routes, clock, rng, timeout=config.timeout / 1000)
         outbound = self._automatic_outbound(dialer, manager, unwanted) if config.automatic else None
-        self.network = Network(manager, dialer, self.timers, outbound=outbound, seeding=self._seeding(manager))
+        seeding = self._seeding(manager)
+        self.network = Network(manager, dialer, self.routes, self.timers, outbound=outbound, seeding=seeding)
         self.admin = AdminServer(self.datadir.socket, Dispatcher(REGISTRY, self._admin_context(), self._fault).answer)
         manager.set_network_active(config.networkactive)
         self.header_file.on_append = self._headers_appended
@@ -302,7 +305,7 @@ class Node:
             clock,
             rng,
             max_connections=config.maxconnections,
-            networks=reachable_networks(config),
+            networks=self.routes.reachable,
             limited_peers_suffice=self._limited_peers_suffice,
             refuses=unwanted.__contains__,
         )

@@ -72,6 +72,11 @@ NOT_BUILT: Final[Mapping[str, str]] = {
     **dict.fromkeys(("prune", "reindex", "assumevalid", "dbcache", "par", "testactivationheight"), "blocks"),
     **dict.fromkeys(("blockfilterindex", "peerblockfilters", "peerbloomfilters"), "blocks"),
     "v2transport": "the encrypted transport (BIP324)",
+    **dict.fromkeys(("i2psam", "i2pacceptincoming"), "I2P (no package for its SAM bridge is maintained)"),
+    **dict.fromkeys(
+        ("listenonion", "torcontrol"),
+        "a client for Tor's control port (set up the service in torrc; bind=ADDR:PORT=onion)",
+    ),
 }
 """Options of Core for what the node does not have yet, and what that is. Whoever asks for it is refused; a "no" is
 accepted like those of `IGNORED`."""
@@ -87,6 +92,8 @@ class Kind:
     """Ends the sentence "KEY wants ..."."""
     bare: str | None = None
     """The text that ``--KEY`` without a value stands for; ``None``: a value is needed."""
+    negated: str | None = None
+    """The text that ``--noKEY`` stands for, where ``KEY`` is neither yes-or-no nor a list."""
     complaint: str | None = None
     """Core's whole sentence about a bad value, where clients know it; ``{}`` is the text."""
 
@@ -187,6 +194,7 @@ SERVICES = _number_kind(0, 2**64 - 1)
 CHAIN = Kind(partial(_match, pattern="[a-z0-9][a-z0-9_-]{0,31}"), "a network's name", complaint="Unknown chain {}.")
 PATH = Kind(_path, "a path")
 HOST = Kind(partial(_match, pattern=r"[^\s\0]+"), "an address without spaces")
+PROXY = Kind(partial(_match, pattern=r"[^\0]*"), "ADDR[:PORT] or unix:PATH", negated="0")
 WORK = Kind(_work, "up to 64 hexadecimal digits", complaint="Invalid non-hex ({}) minimum chain work value specified")
 UPLOAD_TARGET = Kind(
     _upload_target, "a number with an optional unit", complaint="Unable to parse -maxuploadtarget: '{}'"
@@ -265,6 +273,16 @@ class Config:
     maxconnections: int = _option(125, COUNT, "Connections", "most automatic connections, both directions together")
     networkactive: bool = _option(True, BOOLEAN, "Connections", "start with the network on")
     onlynet: tuple[str, ...] = _list(NETWORK, "Connections", "make automatic connections to such addresses only")
+    proxy: tuple[str, ...] = _list(
+        PROXY, "Connections", "connect through a SOCKS5 proxy, ADDR[:PORT] or unix:PATH; with =NETWORK to that one only"
+    )
+    onion: str | None = _option(None, PROXY, "Connections", "reach Tor through this SOCKS5 proxy; 0 for not at all")
+    proxyrandomize: bool = _option(
+        True, BOOLEAN, "Connections", "a new user and password for each connection, so that Tor isolates it"
+    )
+    cjdnsreachable: bool = _option(
+        False, BOOLEAN, "Connections", "this machine is on CJDNS: fc00::/8 is that, and not private"
+    )
     timeout: int = _option(5000, POSITIVE, "Connections", "milliseconds to wait for a connection")
     peertimeout: int = _option(60, PATIENCE, "Connections", "seconds a new peer may stay silent")
     maxreceivebuffer: int = _option(5000, POSITIVE, "Connections", "most bytes waiting from a peer, in thousands")

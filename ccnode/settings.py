@@ -8,6 +8,7 @@ import logging
 
 from ccnode import __version__
 from ccnode.errors import ExitStatus, StartupError
+from ccnode.network.proxies import reachable_networks
 from ccnode.options import UPLOAD_TARGET_UNIT, Config, parse_bytes
 from ccnode.peers.addrman_tables import KEY_SIZE
 from ccnode.peers.asmap import MAX_ASMAP_BYTES, Asmap
@@ -15,16 +16,13 @@ from ccnode.peers.inbound import Entrance
 from ccnode.peers.local_addresses import LOCAL_MANUAL, LocalAddresses
 from ccnode.peers.permissions import Whitelist, implicit, parse_whitebind, parse_whitelist
 from ccnode.rng import Rng
-from ccnode.wire.address import Network, NetworkAddress
+from ccnode.wire.address import NetworkAddress
 from ccnode.wire.protocol import MAX_SUBVERSION_LENGTH
 
 log = logging.getLogger("ccnode")
 
 DETERMINISTIC_KEY = (1).to_bytes(KEY_SIZE, "little")
 """The key of ``test=addrman``, Core's: its tests know where an address must be."""
-
-REACHABLE_NETWORKS = frozenset({Network.IPV4, Network.IPV6})
-"""Where connections can go without a proxy."""
 
 
 def load_asmap(config: Config) -> Asmap | None:
@@ -61,11 +59,6 @@ def user_agent(comments: tuple[str, ...]) -> str:
             ExitStatus.CONFIG,
         )
     return text
-
-
-def reachable_networks(config: Config) -> frozenset[Network]:
-    """Where connections may go and can go."""
-    return REACHABLE_NETWORKS & (frozenset(map(Network, config.onlynet)) or REACHABLE_NETWORKS)
 
 
 def local_addresses(config: Config, default_port: int, rng: Rng) -> LocalAddresses:

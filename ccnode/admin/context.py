@@ -15,6 +15,7 @@ from ccnode.admin.jsonrpc import ActiveCommand
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.index import TipChanged
 from ccnode.clock import SystemClock
+from ccnode.network.routes import Routes
 from ccnode.options import Config
 from ccnode.peers.addrman import AddrMan
 from ccnode.peers.bans import BanList
@@ -47,6 +48,11 @@ class Connections(Protocol):
 
     @property
     def traffic(self) -> Traffic: ...
+
+    @property
+    def routes(self) -> Routes:
+        """How each network is reached."""
+        ...
 
     @property
     def listening(self) -> Sequence[NetworkAddress]: ...

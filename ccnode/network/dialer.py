@@ -2,8 +2,8 @@
 
 Each configured target (``connect``, ``addnode``) has a greenlet that keeps it connected: dial, wait for the end of the
 connection, pause, dial again. The pause doubles up to Core's cap for the kind of target and starts small again after a
-connection that lasted. Addresses are always numeric when they reach the socket; names are looked up before. Automatic
-connections are ``outbound.py``'s.
+connection that lasted. Names are looked up before they are dialed, or left to the proxy if there is one for names
+(``routes.py``). Automatic connections are ``outbound.py``'s.
 """
 
 import contextlib
@@ -18,11 +18,15 @@ from gevent.event import Event
 from ccnode.clock import Clock
 from ccnode.network.connection import Connection
 from ccnode.network.dns import HostResolver
-from ccnode.network.hub import DeadlineExceeded, deadline, spawn
+from ccnode.network.hub import DeadlineExceeded, spawn
+from ccnode.network.listener import address_of
 from ccnode.network.manager import ConnectionManager
+from ccnode.network.routes import Proxy, Routes, reason_of
+from ccnode.network.socks5 import ProxyError
 from ccnode.peers.addrman import AddrMan
 from ccnode.peers.peer import ConnectionType
-from ccnode.wire.address import Network, NetworkAddress
+from ccnode.rng import Rng
+from ccnode.wire.address import UNSPECIFIED, NetworkAddress, split_host_port
 
 log = logging.getLogger("ccnode.net")
 
@@ -40,6 +44,9 @@ LASTING = 60.0
 
 MAX_FAILURES = 32
 """Failed targets remembered for the advice to a node without peers."""
+
+SOMEWHERE = NetworkAddress.from_v1(UNSPECIFIED, 0)
+"""The address of a peer whose name only the proxy has looked up."""
 
 
 @dataclass(slots=True)
@@ -61,15 +68,19 @@ class Dialer:
         manager: ConnectionManager,
         addrman: AddrMan,
         resolver: HostResolver,
+        routes: Routes,
         clock: Clock,
+        rng: Rng,
         *,
         timeout: float,
     ) -> None:
-        """:param timeout: seconds one connection attempt may take."""
+        """:param timeout: seconds one connection attempt may take, or the way to the proxy."""
         self._manager = manager
         self._addrman = addrman
         self._resolver = resolver
+        self._routes = routes
         self._clock = clock
+        self._rng = rng
         self._timeout = timeout
         self._targets: dict[str, Target] = {}
         self._stopping = Event()
@@ -94,7 +105,7 @@ class Dialer:
         found = set()
         for text in self.added_nodes:
             with contextlib.suppress(ValueError):
-                found.add(NetworkAddress.parse(text, self._resolver.default_port))
+                found.add(self._routes.locate(NetworkAddress.parse(text, self._resolver.default_port)))
         return found
 
     def add_node(self, text: str) -> bool:
@@ -145,34 +156,69 @@ class Dialer:
             pause = min(pause * 2, target.longest_pause)
 
     def _dial_text(self, text: str, kind: ConnectionType = ConnectionType.MANUAL) -> Connection | None:
+        if self._manager.is_connected_to_name(text):
+            self._failed(text, "already connected")
+            return None
+        proxy = self._routes.name_proxy
+        if proxy is not None and not _is_address(text):
+            return self._dial_name(proxy, text, kind)
         try:
             addresses = self._resolver.addresses(text)
         except (OSError, ValueError) as error:
             self._failed(text, f"unknown name: {error}")
             return None
         for address in addresses:
-            peer = self.dial(address, kind, text)
+            peer = self.dial(self._routes.locate(address), kind, text)
             if peer is not None:
                 return peer
         return None
 
     # -- the connection itself -----------------------------------------------------------------------------------
 
-    def dial(self, address: NetworkAddress, kind: ConnectionType, name: str | None = None) -> Connection | None:
-        """One attempt; the connection, or None with the reason in `failures`."""
+    def dial(
+        self, address: NetworkAddress, kind: ConnectionType, name: str | None = None, *, count_failure: bool = False
+    ) -> Connection | None:
+        """One attempt; the connection, or None with the reason in `failures`.
+
+        The address manager hears of it, unless the proxy is to blame. ``count_failure``: a failure would be the
+        address's own fault.
+        """
+        shown = name or str(address)
         if self._manager.is_connected_to(address):
-            self._failed(name or str(address), "already connected")
+            self._failed(shown, "already connected")
             return None
         self.attempts += 1
         try:
-            sock = connect(address, self._timeout)
+            sock = self._routes.connect(address, self._timeout, self._rng)
         except (OSError, DeadlineExceeded) as error:
-            self._failed(name or str(address), _reason(error))
+            self._failed(shown, reason_of(error))
+            if not isinstance(error, ProxyError):
+                self._addrman.attempt(address, count_failure)
             return None
+        self._addrman.attempt(address, count_failure)
+        return self._take_over(sock, address, kind, name)
+
+    def _dial_name(self, proxy: Proxy, text: str, kind: ConnectionType) -> Connection | None:
+        """One attempt at a name that the proxy is to look up."""
+        self.attempts += 1
+        try:
+            host, port = split_host_port(text)
+            sock = proxy.connect(host, port or self._resolver.default_port, self._timeout, self._rng)
+        except (OSError, ValueError) as error:
+            self._failed(text, reason_of(error))
+            return None
+        return self._take_over(sock, SOMEWHERE, kind, text)
+
+    def _take_over(
+        self, sock: socket.socket, address: NetworkAddress, kind: ConnectionType, name: str | None
+    ) -> Connection | None:
         if self._stopping.is_set() or not self._manager.network_active:
             sock.close()
             return None
-        return self._manager.add(sock, address, kind, name)
+        peer = self._manager.add(sock, address, kind, name)
+        if sock.family != socket.AF_UNIX:
+            peer.bind = self._routes.locate(address_of(sock.getsockname()))
+        return peer
 
     def _failed(self, target: str, reason: str) -> None:
         log.debug("connection to %s failed: %s", target, reason)
@@ -188,23 +234,10 @@ class Dialer:
         gevent.killall(tasks, timeout=1.0)
 
 
-def connect(address: NetworkAddress, timeout: float) -> socket.socket:
-    """A TCP connection to a numeric address. OSError or DeadlineExceeded if there is none in ``timeout`` seconds."""
-    if address.network not in (Network.IPV4, Network.IPV6, Network.CJDNS):
-        raise OSError(f"{address.network.value} addresses are reached through a proxy, and none is configured")
-    family = socket.AF_INET if address.network is Network.IPV4 else socket.AF_INET6
-    sock = socket.socket(family, socket.SOCK_STREAM)
+def _is_address(text: str) -> bool:
+    """Whether a target is anything but a name to look up."""
     try:
-        with deadline(timeout):
-            sock.connect((address.host, address.port))
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, DeadlineExceeded):
-        return "no answer"
-    return (isinstance(error, OSError) and error.strerror) or str(error)
+        NetworkAddress.parse(text)
+    except ValueError:
+        return False
+    return True

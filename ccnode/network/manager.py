@@ -400,6 +400,10 @@ class ConnectionManager:
         """Whether a connection to this address and port exists."""
         return any(peer.address == address for peer in self.peers.values())
 
+    def is_connected_to_name(self, name: str) -> bool:
+        """Whether a connection is shown under this name (Core: ``AlreadyConnectedToHost``)."""
+        return any(peer.name == name for peer in self.peers.values())
+
     def message_tallies(self, *, received: bool) -> Counter[str]:
         """By message type, what all peers sent or were sent since the start; tallies as in ``peers/traffic.py``."""
         total = Counter(self._ended_received if received else self._ended_sent)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from socket import socket
 
 from ccnode.errors import StartupError
 from ccnode.network.connection import Connection
@@ -10,6 +11,7 @@ from ccnode.network.hub import Supervisor
 from ccnode.network.listener import Listener, bind
 from ccnode.network.manager import ConnectionManager
 from ccnode.network.outbound import AutomaticOutbound
+from ccnode.network.routes import Routes
 from ccnode.network.seeding import DnsSeeding
 from ccnode.network.timers import Timers
 from ccnode.peers.inbound import Entrance
@@ -26,6 +28,7 @@ class Network:
         self,
         manager: ConnectionManager,
         dialer: Dialer,
+        routes: Routes,
         timers: Timers,
         *,
         outbound: AutomaticOutbound | None,
@@ -37,6 +40,7 @@ class Network:
         """
         self.manager = manager
         self.dialer = dialer
+        self.routes = routes
         self.outbound = outbound
         self.seeding = seeding
         self._timers = timers
@@ -55,10 +59,13 @@ class Network:
                     self.close_listeners()
                     raise
                 continue
-            listener = Listener(sock, partial(self.manager.accept, entrance=entrance))
+            listener = Listener(sock, partial(self._accepted, entrance=entrance))
             self._listeners.append(listener)
             if entrance.is_public:
-                self.invites_to.append(listener.address)
+                self.invites_to.append(self.routes.locate(listener.address))
+
+    def _accepted(self, sock: socket, remote: NetworkAddress, local: NetworkAddress, entrance: Entrance) -> None:
+        self.manager.accept(sock, self.routes.locate(remote), self.routes.locate(local), entrance)
 
     def start(
         self,
@@ -122,7 +129,7 @@ class Network:
     @property
     def listening(self) -> list[NetworkAddress]:
         """The addresses connections are accepted on, with the ports really bound."""
-        return [listener.address for listener in self._listeners]
+        return [self.routes.locate(listener.address) for listener in self._listeners]
 
     @property
     def added_nodes(self) -> list[str]:

@@ -120,8 +120,7 @@ class AutomaticOutbound:
         try:
             if opening.kind is ConnectionType.FEELER:
                 gevent.sleep(self._rng.random() * FEELER_JITTER)
-            peer = self._dialer.dial(candidate.address, opening.kind)
-            self._addrman.attempt(candidate.address, candidate.count_failure)
+            peer = self._dialer.dial(candidate.address, opening.kind, count_failure=candidate.count_failure)
             self._note_anchor(opening.anchor, "connected" if peer is not None else "did not answer")
         finally:
             del self._dialing[candidate.address]

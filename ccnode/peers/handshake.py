@@ -25,6 +25,7 @@ from types import MappingProxyType
 from ccnode.clock import Clock
 from ccnode.peers.peer import AUTOMATIC_OUTBOUND, ConnectionType, HandshakeStage, Peer
 from ccnode.rng import Rng
+from ccnode.wire.address import NetworkAddress
 from ccnode.wire.addresses import GetAddr
 from ccnode.wire.handshake import SendAddrV2, SendCmpct, ServiceAddress, Verack, Version, WtxidRelay
 from ccnode.wire.message import Message
@@ -73,10 +74,12 @@ class Handshake:
         rng: Rng,
         our_height: Callable[[], int],
         limited_peers_suffice: Callable[[], bool],
+        is_proxy: Callable[[NetworkAddress], bool] = lambda _address: False,
     ) -> None:
         """
         :param limited_peers_suffice: whether our tip is recent enough (under 144 blocks of time) for peers that
             keep only recent blocks.
+        :param is_proxy: whether an address is that of a proxy of ours, and not that of who comes from it.
         """
         self.services = services
         self.user_agent = user_agent
@@ -84,6 +87,7 @@ class Handshake:
         self._rng = rng
         self._our_height = our_height
         self._limited_peers_suffice = limited_peers_suffice
+        self._is_proxy = is_proxy
         self._on_services: Callable[[Peer], None] = _nobody
         self._on_version: Callable[[Peer], None] = _nobody
         self._on_complete: Callable[[Peer], None] = _nobody
@@ -213,7 +217,8 @@ class Handshake:
 
     def _our_version(self, peer: Peer) -> Version:
         """Tells the peer its own address, where that means anything, and nothing about ours (Core: PushNodeVersion)."""
-        tellable = peer.address.is_routable() and peer.address.is_v1_compatible()
+        address = peer.address
+        tellable = address.is_routable() and address.is_v1_compatible() and not self._is_proxy(address)
         return Version(
             version=PROTOCOL_VERSION,
             services=self.services,

@@ -1,17 +1,18 @@
 """A range of addresses: what a ban and a permission apply to (Core: ``CSubNet``, ``LookupSubNet``).
 
 Three ways to write one: ``192.0.2.0/24`` and ``2001:db8::/32`` with a prefix length, ``192.0.2.0/255.255.255.0`` with a
-netmask, and a single address, which is all there is for onion, I2P and CJDNS: their addresses are keys, neighbours
+netmask, and a single address, which is all there is for onion and I2P: their addresses are keys, neighbours
 have nothing in common. Bits of the address behind the prefix are dropped, so that two ways to write the same range
-are equal. A range never crosses networks: ``::/0`` contains no IPv4 address.
+are equal. A range never crosses networks: ``::/0`` contains no IPv4 address, and no CJDNS one. What is written within
+fc00::/8 means the machine's kind of fc00::/8, be it private IPv6 or CJDNS.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from ccnode.wire.address import Network, NetworkAddress, split_host_port
+from ccnode.wire.address import CJDNS_FIRST_BYTE, Network, NetworkAddress, split_host_port
 
 _WITH_PREFIX: Final = (Network.IPV4, Network.IPV6)
 
@@ -29,7 +30,8 @@ class Subnet:
     @classmethod
     def single(cls, address: NetworkAddress) -> Subnet:
         """The range that contains ``address`` alone, whatever the port."""
-        return cls(address.network, address.addr, 8 * len(address.addr))
+        network = Network.IPV6 if address.network is Network.CJDNS else address.network
+        return cls(network, address.addr, 8 * len(address.addr))
 
     @classmethod
     def parse(cls, text: str) -> Subnet:
@@ -53,6 +55,8 @@ class Subnet:
         return NetworkAddress(self.network, self.base, 0)
 
     def __contains__(self, address: NetworkAddress) -> bool:
+        if address.network is Network.CJDNS and self.base[0] == CJDNS_FIRST_BYTE:
+            address = replace(address, network=Network.IPV6)
         return address.network is self.network and masked(address.addr, self.prefix) == self.base
 
     def __str__(self) -> str:

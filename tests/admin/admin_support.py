@@ -12,6 +12,7 @@ from ccnode.chain.networks import REGTEST
 from ccnode.chain.params import ChainParams
 from ccnode.chain.pow import meets_target
 from ccnode.clock import SystemClock
+from ccnode.network.routes import Routes
 from ccnode.options import Config
 from ccnode.peers.addrman import AddrMan
 from ccnode.peers.bans import Ban, BanList
@@ -70,6 +71,7 @@ class FakeConnections:
         self.local_services = 1 << 3 | 1 << 0
         self.user_agent = "/ccnode:0.1.0(test)/"
         self.network_active = True
+        self.routes = Routes()
         self.traffic = Traffic(clock, upload_target=50_000_000)
         self.traffic.note_sent(1000)
         self.traffic.received.add(2000)

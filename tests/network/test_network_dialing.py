@@ -5,7 +5,8 @@ import os
 import random
 import socket as native_socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import dns.flags
 import dns.message
@@ -18,12 +19,16 @@ from ccnode.errors import ExitStatus, StartupError
 from ccnode.network import dialer as dialer_module
 from ccnode.network import dns as dns_module
 from ccnode.network import listener as listener_module
+from ccnode.network import routes as routes_module
 from ccnode.network import seeding as seeding_module
 from ccnode.network.dialer import Dialer
 from ccnode.network.dns import MAX_PER_SEED, HostResolver, SeedResolver
 from ccnode.network.listener import Listener, bind
+from ccnode.network.routes import Routes
 from ccnode.network.seeding import OLDEST_AGE, YOUNGEST_AGE, DnsSeeding
+from ccnode.network.socks5 import ProxyError
 from ccnode.peers.peer import ConnectionType
+from ccnode.rng import Rng
 from ccnode.wire.address import NetworkAddress
 from tests.support.clock import ManualClock
 from tests.support.network import eventually
@@ -114,8 +119,9 @@ def test_an_address_that_cannot_be_had_is_named() -> None:
 class FakeLink:
     """What a manager makes of a socket."""
 
-    def __init__(self, address: NetworkAddress, kind: ConnectionType) -> None:
+    def __init__(self, address: NetworkAddress, kind: ConnectionType, name: str) -> None:
         self.address = address
+        self.name = name
         self.connection_type = kind
         self.inbound = False
         self.ended = gevent.event.Event()
@@ -128,13 +134,16 @@ class FakeManager:
         self.peers: dict[int, FakeLink] = {}
         self.network_active = True
 
-    def add(self, _sock, address: NetworkAddress, kind: ConnectionType, _name: str | None) -> FakeLink:
-        link = FakeLink(address, kind)
+    def add(self, _sock, address: NetworkAddress, kind: ConnectionType, name: str | None) -> FakeLink:
+        link = FakeLink(address, kind, name or str(address))
         self.peers[len(self.peers)] = link
         return link
 
     def is_connected_to(self, address: NetworkAddress) -> bool:
         return any(link.address == address for link in self.peers.values())
+
+    def is_connected_to_name(self, name: str) -> bool:
+        return any(link.name == name for link in self.peers.values())
 
     def wait_gone(self, link: FakeLink) -> None:
         link.ended.wait()
@@ -147,13 +156,27 @@ class FakeBook:
     def __init__(self, known: int = 0) -> None:
         self.known = known
         self.added: list[tuple[NetworkAddress, list]] = []
+        self.attempts: list[tuple[NetworkAddress, bool]] = []
 
     def add(self, entries, source: NetworkAddress) -> int:
         self.added.append((source, list(entries)))
         return len(entries)
 
+    def attempt(self, address: NetworkAddress, count_failure: bool) -> None:
+        self.attempts.append((address, count_failure))
+
     def __len__(self) -> int:
         return self.known + len(self.added)
+
+
+@dataclass(frozen=True)
+class SwitchedRoutes(Routes):
+    """Routes on which a test makes the connections."""
+
+    switch: Callable[[NetworkAddress], gevent.socket.socket]
+
+    def connect(self, address: NetworkAddress, _timeout: float, _rng: Rng):  # type: ignore[no-untyped-def]
+        return self.switch(address)
 
 
 class Switchboard:
@@ -161,7 +184,6 @@ class Switchboard:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(dialer_module, "FIRST_PAUSE", 0.002)
-        monkeypatch.setattr(dialer_module, "connect", self._connect)
         self.dialed: list[str] = []
         self.answers: dict[str, OSError | float] = {}
         self.at_once = self.most_at_once = 0
@@ -172,11 +194,13 @@ class Switchboard:
             self.manager,  # type: ignore[arg-type]
             self.book,  # type: ignore[arg-type]
             self.resolver,
+            SwitchedRoutes(self._connect),
             ManualClock(),
+            random.Random(1),
             timeout=1.0,
         )
 
-    def _connect(self, address: NetworkAddress, _timeout: float):
+    def _connect(self, address: NetworkAddress) -> gevent.socket.socket:
         self.dialed.append(str(address))
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -255,17 +279,35 @@ def test_added_nodes_come_and_go(board: Switchboard) -> None:
 
 
 def test_a_real_connection_and_its_failures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dialer_module, "socket", gevent.socket)
+    monkeypatch.setattr(routes_module, "socket", gevent.socket)
     server = listening()
     address = NetworkAddress.parse(f"127.0.0.1:{server.getsockname()[1]}")
-    sock = dialer_module.connect(address, 1.0)
+    routes = Routes()
+    sock = routes.connect(address, 1.0, random.Random(1))
     sock.close()
     server.close()
     with pytest.raises(OSError, match="refused"):
-        dialer_module.connect(address, 1.0)
+        routes.connect(address, 1.0, random.Random(1))
     onion = NetworkAddress.parse("pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd.onion:8333")
     with pytest.raises(OSError, match="proxy"):
-        dialer_module.connect(onion, 1.0)
+        routes.connect(onion, 1.0, random.Random(1))
+
+
+def test_the_address_manager_hears_of_every_attempt(board: Switchboard) -> None:
+    address = NetworkAddress.parse("127.0.0.1:5")
+    board.answers["127.0.0.1"] = OSError(errno.ECONNREFUSED, "Connection refused")
+    assert board.dialer.dial(address, OUTBOUND, count_failure=True) is None
+    board.answers.clear()
+    assert board.dialer.dial(address, OUTBOUND, count_failure=True) is not None
+    assert board.dialer.dial(address, OUTBOUND, count_failure=True) is None, "connected already: that is no attempt"
+    assert board.book.attempts == [(address, True)] * 2
+
+
+def test_a_fault_of_the_proxy_is_not_held_against_the_address(board: Switchboard) -> None:
+    board.answers["8.8.8.8"] = ProxyError("proxy 127.0.0.1:9050: Connection refused")
+    assert board.dialer.dial(NetworkAddress.parse("8.8.8.8:8333"), OUTBOUND, count_failure=True) is None
+    assert board.dialer.failures == {"8.8.8.8:8333": "proxy 127.0.0.1:9050: Connection refused"}
+    assert board.book.attempts == []
 
 
 # -- DNS seeds ---------------------------------------------------------------------------------------------------------

@@ -71,6 +71,16 @@ def test_a_range_does_not_cross_networks() -> None:
     assert NetworkAddress.parse("fc00::1") in everything
 
 
+def test_a_range_in_fc00_means_private_ipv6_and_cjdns() -> None:
+    cjdns, private = NetworkAddress.parse("fc00::1", cjdns=True), NetworkAddress.parse("fc00::1")
+    assert Subnet.single(cjdns) == Subnet.single(private) == Subnet.parse("fc00::1")
+    for text in ("fc00::/8", "fc00::1"):
+        assert cjdns in Subnet.parse(text)
+        assert private in Subnet.parse(text)
+    assert cjdns not in Subnet.parse("fc00::2")
+    assert NetworkAddress.parse("8.8.8.8") not in Subnet.parse("fc00::/8")
+
+
 @given(st.binary(min_size=4, max_size=4), st.binary(min_size=4, max_size=4), st.integers(0, 32))
 def test_membership_is_a_common_prefix(one: bytes, other: bytes, prefix: int) -> None:
     def bits(addr: bytes) -> str:

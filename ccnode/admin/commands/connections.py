@@ -65,7 +65,7 @@ def add_connection(context: AdminContext, address: str, connection_type: str, v2
             rpc_errors.INVALID_PARAMETER, "Error: Adding v2transport connections requires -v2transport init flag"
         )
     try:
-        target = NetworkAddress.parse(address, context.chain.params.default_port)
+        target = context.net.routes.locate(NetworkAddress.parse(address, context.chain.params.default_port))
     except ValueError as error:
         raise RpcError(rpc_errors.INVALID_PARAMETER, str(error)) from error
     if not context.net.open_connection(target, kind):

@@ -18,7 +18,6 @@ from ccnode.peers.upload_target import TIMEFRAME
 from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.protocol import PROTOCOL_VERSION, service_names
 
-_REACHABLE_WITHOUT_PROXY = (Network.IPV4, Network.IPV6)
 _NETWORKS = (Network.IPV4, Network.IPV6, Network.ONION, Network.I2P, Network.CJDNS)
 
 _NODE = Arg("node", ArgType.STRING, "Address or name of the node, with or without port", completion="peer_address")
@@ -239,7 +238,7 @@ def get_added_node_info(context: AdminContext, node: str | None) -> list[dict[st
 
 def _added_node(context: AdminContext, target: str) -> dict[str, object]:
     try:
-        address = NetworkAddress.parse(target, default_port=context.chain.params.default_port)
+        address = context.net.routes.locate(NetworkAddress.parse(target, context.chain.params.default_port))
     except ValueError:  # a name: then the peer that was dialed by it
         address = None
     peers = [peer for peer in context.net.peers.values() if target == peer.name or address == peer.address]
@@ -305,7 +304,7 @@ def get_net_totals(context: AdminContext) -> dict[str, object]:
     "name": "str",                   ipv4, ipv6, onion, i2p or cjdns
     "limited": true|false,           not used
     "reachable": true|false,         used
-    "proxy": "str",
+    "proxy": "str",                  ADDR:PORT or unix:PATH, empty for none
     "proxy_randomize_credentials": true|false
   }, ...],
   "relayfee": 0.0,                   no transactions are relayed
@@ -351,14 +350,14 @@ def _median_offset(context: AdminContext) -> int:
 
 
 def _network(context: AdminContext, network: Network) -> dict[str, object]:
-    wanted = context.config.onlynet
-    reachable = network in _REACHABLE_WITHOUT_PROXY and (not wanted or network.value in wanted)
+    routes = context.net.routes
+    reachable, proxy = network in routes.reachable, routes.proxies.get(network)
     return {
         "name": network.value,
         "limited": not reachable,
         "reachable": reachable,
-        "proxy": "",
-        "proxy_randomize_credentials": False,
+        "proxy": "" if proxy is None else str(proxy),
+        "proxy_randomize_credentials": proxy is not None and proxy.isolate,
     }
 
 
