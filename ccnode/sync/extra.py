@@ -30,7 +30,10 @@ FRESH_SPACINGS = 20
 """A tip younger than so many block intervals ends the initial synchronisation (Core: ``CanDirectFetch``)."""
 
 MINIMUM_CONNECT_TIME = 30.0
-"""Wall seconds a peer has before it can be an extra one too many (Core: ``MINIMUM_CONNECT_TIME``)."""
+"""Wall seconds a peer has before it can be an extra one too many (Core: ``MINIMUM_CONNECT_TIME``).
+
+A full-relay peer must have been there for longer, a block-relay-only one for so long.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class ExtraPeers:
     def check_tip(self) -> bool:
         """Whether the tip counts as stale; judged anew every `STALE_CHECK_SECONDS`."""
         now = self._clock.now()
-        if now >= self._next_stale_check:
+        if now > self._next_stale_check:
             self._next_stale_check = now + STALE_CHECK_SECONDS
             self.stale = self._last_tip_change < now - STALE_SPACINGS * self._chain.params.spacing
             if self.stale:
@@ -79,7 +82,7 @@ class ExtraPeers:
 
     def one_too_many(self, peers: Iterable[OutboundPeer], full_relay: int, block_relay: int) -> list[Peer]:
         """The peers to disconnect now, at most one of each kind, given how many of each there should be."""
-        everyone = list(peers)
+        everyone = [item for item in peers if not item.peer.closing]
         chosen = [self._extra_block_relay(everyone, block_relay), self._extra_full_relay(everyone, full_relay)]
         return [peer for peer in chosen if peer is not None]
 
@@ -90,7 +93,7 @@ class ExtraPeers:
             return None
         newest, second = peers[-1], peers[-2]
         chosen = second if newest.last_block > second.last_block else newest
-        return chosen if self._had_time(chosen) else None
+        return chosen if self._clock.now() - chosen.connected_at >= MINIMUM_CONNECT_TIME else None
 
     def _extra_full_relay(self, everyone: list[OutboundPeer], target: int) -> Peer | None:
         kind = ConnectionType.OUTBOUND_FULL_RELAY
@@ -106,7 +109,4 @@ class ExtraPeers:
         if not choice:
             return None
         worst = min(choice, key=lambda item: (item.last_announcement, -item.peer.id)).peer
-        return worst if self._had_time(worst) else None
-
-    def _had_time(self, peer: Peer) -> bool:
-        return self._clock.now() - peer.connected_at > MINIMUM_CONNECT_TIME
+        return worst if self._clock.now() - worst.connected_at > MINIMUM_CONNECT_TIME else None

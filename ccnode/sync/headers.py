@@ -26,7 +26,7 @@ from ccnode.chain.headers import HeaderChain
 from ccnode.chain.verdict import HeaderVerdict, ValidationResult
 from ccnode.clock import Clock
 from ccnode.peers.misbehaviour import Misbehaviour, Violation
-from ccnode.peers.peer import AUTOMATIC_OUTBOUND, Peer
+from ccnode.peers.peer import Peer
 from ccnode.peers.permissions import Permission
 from ccnode.rng import Rng
 from ccnode.sync.leader import Leadership
@@ -43,6 +43,7 @@ from ccnode.sync.state import (
     SyncPeer,
     WaitingBatch,
 )
+from ccnode.sync.watch import WATCHED
 from ccnode.wire.headers import GetHeaders, Headers
 from ccnode.wire.inventory import Inv
 from ccnode.wire.protocol import InvType
@@ -150,7 +151,7 @@ class HeaderSync:
     def ask(self, state: SyncPeer, locator: Sequence[bytes]) -> bool:
         """Send getheaders, unless the peer was asked in the last `GETHEADERS_WINDOW` and has not answered."""
         now = self._clock.now()
-        if state.asked_at is not None and 0 <= now - state.asked_at < GETHEADERS_WINDOW:
+        if state.asked_at is not None and 0 <= now - state.asked_at <= GETHEADERS_WINDOW:
             return False
         state.asked_at = now
         state.asked_steady = self._clock.steady()
@@ -322,7 +323,7 @@ class HeaderSync:
     def _end_of_chain(self, state: SyncPeer, work: int) -> None:
         """The peer showed its whole chain. If that cannot end the initial download, it makes room for another peer."""
         too_little = work < self._chain.params.minimum_chain_work and self._chain.is_ibd()
-        if too_little and state.peer.connection_type in AUTOMATIC_OUTBOUND:
+        if too_little and state.peer.connection_type in WATCHED:
             state.peer.disconnect("its chain has less work than the network's minimum")
 
     def _judge(self, peer: Peer, verdict: HeaderVerdict) -> None:

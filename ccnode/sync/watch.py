@@ -28,7 +28,8 @@ ANSWER_TIME = 120.0
 MAX_PROTECTED = 4
 """Full-relay peers exempt from this rule (Core: ``MAX_OUTBOUND_PEERS_TO_PROTECT_FROM_DISCONNECT``)."""
 
-_WATCHED = frozenset({ConnectionType.OUTBOUND_FULL_RELAY, ConnectionType.BLOCK_RELAY_ONLY})
+WATCHED = frozenset({ConnectionType.OUTBOUND_FULL_RELAY, ConnectionType.BLOCK_RELAY_ONLY})
+"""The types whose peer is there for its chain, and goes if that is of no use."""
 
 
 class ChainSyncWatch:
@@ -55,7 +56,7 @@ class ChainSyncWatch:
     def send_pass(self, state: SyncPeer, now: float) -> float:
         """Judge the peer; returns the wall time to look again."""
         peer = state.peer
-        if peer.connection_type not in _WATCHED or not state.started or peer.id in self._protected:
+        if peer.connection_type not in WATCHED or not state.started or peer.id in self._protected:
             return inf
         if self._keeps_up(state, self._index.tip):
             state.catch_up_by, state.catch_up_with = None, None

@@ -101,11 +101,24 @@ def test_the_tip_is_stale_after_three_intervals_and_judged_every_ten_minutes() -
     room.clock.advance(3 * 600)
     assert not extra.check_tip(), "exactly three intervals are not more than three"
     room.clock.advance(STALE_CHECK_SECONDS)
+    assert not extra.check_tip(), "nor is ten minutes more than ten minutes"
+    room.clock.advance(1)
     assert extra.check_tip()
     room.load(line.fork(line.height).grow(1))
     assert extra.check_tip(), "judged again only later"
-    room.clock.advance(STALE_CHECK_SECONDS)
+    room.clock.advance(STALE_CHECK_SECONDS + 1)
     assert not extra.check_tip()
+
+
+def test_an_extra_peer_that_went_ends_the_search_until_the_tip_is_judged_again() -> None:
+    room, _line = room_with_tip()
+    extra = ExtraPeers(room.chain, room.clock)
+    room.clock.advance(3 * 600 + 1)
+    assert extra.check_tip()
+    extra.extra_peer_went()
+    assert not extra.check_tip()
+    room.clock.advance(STALE_CHECK_SECONDS + 1)
+    assert extra.check_tip()
 
 
 def outbound(number: int, kind: ConnectionType, announced: float = 0.0, *, protected: bool = False) -> OutboundPeer:
@@ -152,10 +165,20 @@ def test_nobody_goes_in_the_first_half_minute() -> None:
     room, _line = room_with_tip()
     peers = [outbound(number, kind) for number, kind in enumerate((FULL, FULL, FULL, BLOCK, BLOCK, BLOCK))]
     for item in peers:
-        item.peer.connected_at = room.clock.now() - MINIMUM_CONNECT_TIME
+        item.peer.connected_at = room.clock.now() - MINIMUM_CONNECT_TIME + 1
     assert too_many(room, peers) == []
     room.clock.advance(1)
+    assert too_many(room, peers) == [5], "half a minute is enough for a block-relay-only peer"
+    room.clock.advance(1)
     assert too_many(room, peers) == [5, 2]
+
+
+def test_who_is_going_already_is_no_extra_peer() -> None:
+    room, _line = room_with_tip()
+    for kind in (FULL, BLOCK):
+        peers = [outbound(number, kind) for number in (1, 2, 3)]
+        peers[0].peer.disconnect("gone soon")
+        assert too_many(room, peers) == []
 
 
 def test_extra_block_relay_peers_start_when_the_tip_is_near_the_present() -> None:
