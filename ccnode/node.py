@@ -308,6 +308,7 @@ class Node:
             networks=self.routes.reachable,
             limited_peers_suffice=self._limited_peers_suffice,
             refuses=unwanted.__contains__,
+            is_ours=self.gossip.local.__contains__,
         )
         extra = ExtraPeers(self.chain, clock)
         return AutomaticOutbound(dialer, manager, self.addrman, policy, extra, self.sync, self.timers, clock, rng)
