@@ -30,6 +30,7 @@ from ccnode.network.interfaces import behind_wildcards, interface_addresses
 from ccnode.network.manager import ConnectionManager, NetworkRooms
 from ccnode.network.network import Network
 from ccnode.network.outbound import AutomaticOutbound
+from ccnode.network.port_mapping import PortMapping, port_to_map
 from ccnode.network.proxies import build_routes
 from ccnode.network.seeding import DnsSeeding
 from ccnode.network.timers import Timeline, Timers
@@ -173,6 +174,7 @@ class Node:
         for address in self.network.invites_to:
             self.gossip.local.add(address, LOCAL_BIND)
         for address in behind_wildcards(self.network.invites_to, interface_addresses()):
+        self._map_port()
             self.gossip.local.add(address, LOCAL_INTERFACE)
         self._closing.callback(self.admin.close)
         self.admin.start()
@@ -184,6 +186,13 @@ class Node:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
+    def _map_port(self) -> None:
+        port = port_to_map(self.network.invites_to)
+        if self.config.natpmp and port is not None:
+            mapping = PortMapping(port, self.gossip.local, self.clock, system_rng())
+            self._closing.callback(mapping.close)
+            mapping.start()
+
 
     def stop(self) -> None:
         """Ask the node to end; returns at once, and may be called from anywhere on the hub."""

@@ -268,7 +268,10 @@ class Config:
         HOST, "Connections", "an address of this node to tell others, ADDR[:PORT] (where it serves blocks)"
     )
     discover: bool = _option(
-        True, BOOLEAN, "Connections", "find out addresses of this node; off by default with externalip or nolisten"
+        True, BOOLEAN, "Connections", "find out addresses of this node; off with externalip, nolisten or a proxy"
+    )
+    natpmp: bool = _option(
+        False, BOOLEAN, "Connections", "have the gateway let others in, by PCP or NAT-PMP (Core does so by default)"
     )
     maxconnections: int = _option(125, COUNT, "Connections", "most automatic connections, both directions together")
     networkactive: bool = _option(True, BOOLEAN, "Connections", "start with the network on")
