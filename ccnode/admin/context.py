@@ -21,6 +21,7 @@ from ccnode.peers.addrman import AddrMan
 from ccnode.peers.bans import BanList
 from ccnode.peers.gossip import AddressGossip
 from ccnode.peers.peer import ConnectionType, Peer
+from ccnode.peers.time_offsets import TimeOffsets
 from ccnode.peers.traffic import Traffic
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import NetworkAddress
@@ -42,6 +43,9 @@ class Connections(Protocol):
 
     @property
     def user_agent(self) -> str: ...
+
+    @property
+    def time_offsets(self) -> TimeOffsets: ...
 
     @property
     def network_active(self) -> bool: ...

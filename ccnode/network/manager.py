@@ -34,6 +34,7 @@ from ccnode.peers.misbehaviour import Misbehaviour, out_of_turn, spared
 from ccnode.peers.peer import ConnectionType, HandshakeStage, Peer
 from ccnode.peers.permissions import Direction, Whitelist
 from ccnode.peers.subnet import Subnet
+from ccnode.peers.time_offsets import TimeOffsets
 from ccnode.peers.traffic import ONE_MESSAGE, Traffic
 from ccnode.peers.unoffered import HANDLERS as UNOFFERED_HANDLERS
 from ccnode.peers.unoffered import REFUSED, oversize, refuse
@@ -429,6 +430,10 @@ class ConnectionManager:
     @property
     def user_agent(self) -> str:
         return self._rooms.handshake.user_agent
+
+    @property
+    def time_offsets(self) -> TimeOffsets:
+        return self._rooms.handshake.time_offsets
 
     def set_network_active(self, active: bool) -> None:
         """Switch all networking off or on; off drops every connection."""

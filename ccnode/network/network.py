@@ -17,6 +17,7 @@ from ccnode.network.timers import Timers
 from ccnode.peers.inbound import Entrance
 from ccnode.peers.outbound import Anchor
 from ccnode.peers.peer import ConnectionType
+from ccnode.peers.time_offsets import TimeOffsets
 from ccnode.peers.traffic import Traffic
 from ccnode.wire.address import NetworkAddress
 
@@ -117,6 +118,10 @@ class Network:
     @property
     def user_agent(self) -> str:
         return self.manager.user_agent
+
+    @property
+    def time_offsets(self) -> TimeOffsets:
+        return self.manager.time_offsets
 
     @property
     def network_active(self) -> bool:

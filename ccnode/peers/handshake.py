@@ -24,6 +24,7 @@ from types import MappingProxyType
 
 from ccnode.clock import Clock
 from ccnode.peers.peer import AUTOMATIC_OUTBOUND, ConnectionType, HandshakeStage, Peer
+from ccnode.peers.time_offsets import TimeOffsets
 from ccnode.rng import Rng
 from ccnode.wire.address import NetworkAddress
 from ccnode.wire.addresses import GetAddr
@@ -83,6 +84,7 @@ class Handshake:
         """
         self.services = services
         self.user_agent = user_agent
+        self.time_offsets = TimeOffsets()
         self._clock = clock
         self._rng = rng
         self._our_height = our_height
@@ -175,6 +177,8 @@ class Handshake:
         peer.start_height = -1 if message.start_height is None else message.start_height
         peer.relay = message.relays_transactions
         peer.time_offset = message.timestamp - int(self._clock.now())
+        if not peer.inbound:
+            self.time_offsets.add(peer.time_offset)
         if message.addr_recv.address.is_valid():
             peer.address_local = message.addr_recv.address
 

@@ -22,6 +22,7 @@ from ccnode.peers.misbehaviour import Discouragement, Misbehaviour
 from ccnode.peers.netgroup import NetGroupManager
 from ccnode.peers.peer import ConnectionType, HandshakeStage, Peer
 from ccnode.peers.subnet import Subnet
+from ccnode.peers.time_offsets import TimeOffsets
 from ccnode.peers.traffic import Traffic
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import Network, NetworkAddress
@@ -76,6 +77,7 @@ class FakeConnections:
         self.traffic.note_sent(1000)
         self.traffic.received.add(2000)
         self.listening = [NetworkAddress.parse("127.0.0.1:18444"), NetworkAddress.parse("8.8.8.8:18444")]
+        self.time_offsets = TimeOffsets()
         self.added_nodes: list[str] = []
         self.anchors = [(NetworkAddress.parse("8.1.1.1:8333"), "connected")]
         self.anchors_to_save = [NetworkAddress.parse("8.2.1.1:8333")]

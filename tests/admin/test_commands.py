@@ -278,10 +278,20 @@ def test_getpeerinfo(node: TestNode) -> None:
     assert second["connection_type"] == "inbound"
 
 
+def test_warnings_are_the_same_everywhere(node: TestNode) -> None:
+    for _ in range(5):
+        node.net.time_offsets.add(-3600)
+    [warning] = node.call("getnetworkinfo")["warnings"]
+    assert "clock" in warning
+    assert node.call("getblockchaininfo")["warnings"] == [warning]
+
+
 def test_getnetworkinfo(node: TestNode) -> None:
-    for offset in (5, -2, 60):
-        node.connect(f"1.2.3.{offset + 10}:8333").time_offset = offset
-    node.connect("1.2.3.4:5000", ConnectionType.INBOUND).time_offset = 1000
+    for offset in (5, -2, 60, 7, 0):
+        node.net.time_offsets.add(offset)
+    for number in range(3):
+        node.connect(f"1.2.3.{number}:8333")
+    node.connect("1.2.3.4:5000", ConnectionType.INBOUND)
     info = node.call("getnetworkinfo")
     assert isinstance(info, dict)
     assert info.pop("networks") == [

@@ -197,6 +197,17 @@ def test_what_the_peer_says_is_kept() -> None:
     assert str(peer.address_local) == "1.2.3.4:8333"
 
 
+@pytest.mark.parametrize("kind", list(ConnectionType))
+def test_clocks_of_outbound_peers_are_compared_with_ours(kind: ConnectionType) -> None:
+    desk = Desk(kind)
+    for number in range(5):
+        peer = FakePeer(number, kind)
+        desk.handshake.start(peer)
+        desk.handshake.handle(peer, THEIR_VERSION)
+        assert peer.time_offset == 5
+    assert desk.handshake.time_offsets.median() == (0 if kind is INBOUND else 5)
+
+
 def test_a_version_of_the_oldest_form_is_enough() -> None:
     desk = Desk(INBOUND)
     desk.receive(Version(31800, 0, NOW, ServiceAddress(), None, None, None, None, None))

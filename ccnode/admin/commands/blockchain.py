@@ -7,7 +7,7 @@ The node has headers and no blocks. So ``blocks`` equals ``headers``, both being
 from collections.abc import Callable
 
 from ccnode.admin import rpc_errors
-from ccnode.admin.commands.common import breathing, display_hash, find_block, hex64
+from ccnode.admin.commands.common import breathing, display_hash, find_block, hex64, warnings
 from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import HIDDEN, Arg, ArgType, command
 from ccnode.chain.pow import decode_compact, difficulty
@@ -61,8 +61,7 @@ def get_blockchain_info(context: AdminContext) -> dict[str, object]:
     }
     if params.signet_challenge is not None:
         info["signet_challenge"] = params.signet_challenge.hex()
-    low_work = "The chain that peers show has less work than this network's minimum; it is not stored."
-    return {**info, "warnings": [low_work] if progress.low_work else []}
+    return {**info, "warnings": warnings(context)}
 
 
 def _work_of(bits: int) -> dict[str, object]:

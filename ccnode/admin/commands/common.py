@@ -7,6 +7,7 @@ from ccnode.admin import rpc_errors
 from ccnode.admin.context import AdminContext
 from ccnode.errors import RpcError
 from ccnode.network.hub import breathe
+from ccnode.peers.time_offsets import WARNING
 
 T = TypeVar("T")
 
@@ -29,6 +30,13 @@ def breathing(items: Iterable[T]) -> Iterator[T]:
     for item in items:
         yield item
         breathe()
+
+
+def warnings(context: AdminContext) -> list[str]:
+    """What a person should know, on the chain and the network alike."""
+    low_work = "The chain that peers show has less work than this network's minimum; it is not stored."
+    found = {low_work: context.sync.progress().low_work, WARNING: context.net.time_offsets.out_of_sync}
+    return [text for text, applies in found.items() if applies]
 
 
 def find_block(context: AdminContext, block_hash: bytes) -> int:

@@ -3,11 +3,10 @@
 A field of Core's that belongs to blocks or transactions keeps the value it has in Core before the first one comes.
 """
 
-from statistics import median_low
 
 import ccnode
 from ccnode.admin import rpc_errors
-from ccnode.admin.commands.common import NO_COINS, breathing
+from ccnode.admin.commands.common import NO_COINS, breathing, warnings
 from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import Arg, ArgType, WrongUsage, command
 from ccnode.errors import RpcError
@@ -295,7 +294,7 @@ def get_net_totals(context: AdminContext) -> dict[str, object]:
   "localservices": "hex",
   "localservicesnames": ["str", ...],
   "localrelay": false,               the node asks peers for no transactions
-  "timeoffset": n,                   median of the outbound peers' clock offsets, seconds
+  "timeoffset": n,                   median of what outbound peers' clocks say minus ours, seconds; 0 for too few
   "connections": n,
   "connections_in": n,
   "connections_out": n,
@@ -323,7 +322,7 @@ def get_network_info(context: AdminContext) -> dict[str, object]:
         "localservices": f"{net.local_services:016x}",
         "localservicesnames": service_names(net.local_services),
         "localrelay": False,
-        "timeoffset": _median_offset(context),
+        "timeoffset": net.time_offsets.median(),
         "connections": len(net.peers),
         "connections_in": inbound,
         "connections_out": len(net.peers) - inbound,
@@ -335,18 +334,13 @@ def get_network_info(context: AdminContext) -> dict[str, object]:
             {"address": address.host, "port": address.port, "score": score}
             for address, score in context.gossip.local.scores()
         ],
-        "warnings": [],
+        "warnings": warnings(context),
     }
 
 
 def _version_number(version: str) -> int:
     major, minor, patch = (int(part) for part in version.split(".")[:3])
     return 10_000 * major + 100 * minor + patch
-
-
-def _median_offset(context: AdminContext) -> int:
-    offsets = [peer.time_offset for peer in context.net.peers.values() if not peer.inbound and peer.handshake_complete]
-    return int(median_low(offsets)) if offsets else 0
 
 
 def _network(context: AdminContext, network: Network) -> dict[str, object]:
