@@ -24,15 +24,14 @@ from ccnode.clock import SystemClock
 from ccnode.errors import ExitStatus
 from ccnode.network.capture import MessageCapture
 from ccnode.network.dialer import Dialer
-from ccnode.network.dns import HostResolver, SeedResolver
-from ccnode.network.hub import HubLag, count_greenlets
+from ccnode.network.dns import HostResolver
+from ccnode.network.hub import HubLag
 from ccnode.network.interfaces import behind_wildcards, interface_addresses
 from ccnode.network.manager import ConnectionManager, NetworkRooms
 from ccnode.network.network import Network
 from ccnode.network.outbound import AutomaticOutbound
 from ccnode.network.port_mapping import PortMapping, port_to_map
 from ccnode.network.proxies import build_routes
-from ccnode.network.seeding import DnsSeeding
 from ccnode.network.timers import Timeline, Timers
 from ccnode.options import Config
 from ccnode.peers.bans import BanList
@@ -44,12 +43,12 @@ from ccnode.peers.local_addresses import LOCAL_BIND, LOCAL_INTERFACE
 from ccnode.peers.misbehaviour import Discouragement, Misbehaviour, Unwanted
 from ccnode.peers.netgroup import NetGroupManager
 from ccnode.peers.outbound import OutboundPolicy, outbound_slots
-from ccnode.peers.peer import ConnectionType
 from ccnode.peers.permissions import Whitelist
 from ccnode.peers.subnet import Subnet
 from ccnode.rng import system_rng
 from ccnode.settings import (
     addrman_key,
+    build_seeding,
     build_whitelist,
     entrances,
     load_asmap,
@@ -156,8 +155,19 @@ class Node:
         self._closing.callback(resolver.close)
         dialer = Dialer(manager, self.addrman, resolver, self.routes, clock, rng, timeout=config.timeout / 1000)
         outbound = self._automatic_outbound(dialer, manager, unwanted) if config.automatic else None
-        seeding = self._seeding(manager)
+        seeding = build_seeding(config, params, self.addrman, dialer, manager, self.routes, clock, rng)
         self.network = Network(manager, dialer, self.routes, self.timers, outbound=outbound, seeding=seeding)
+        self.figures = NodeFigures(
+            network=self.network,
+            chain=self.chain,
+            addrman=self.addrman,
+            bans=self.bans,
+            discouragement=discouragement,
+            misbehaviour=misbehaviour,
+            timers=self.timers,
+            lag=HubLag(),
+        )
+        self._closing.callback(self.figures.lag.stop)
         self.admin = AdminServer(self.datadir.socket, Dispatcher(REGISTRY, self._admin_context(), self._fault).answer)
         manager.set_network_active(config.networkactive)
         self.header_file.on_append = self._headers_appended
@@ -182,7 +192,7 @@ class Node:
         self._sweep_bans()
         anchors = self.database.call(take_anchors) if config.automatic else []
         self._closing.callback(self._save_anchors)
-        self.network.start(connect=config.connect, addnode=config.addnode, seednode=config.seednode, anchors=anchors)
+        self.network.start(connect=config.connect, addnode=config.addnode, anchors=anchors)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
@@ -325,21 +335,6 @@ class Node:
     def _save_anchors(self) -> None:
         if self.network.outbound is not None:
             self.database.post(save_anchors, self.network.outbound.anchors_to_save())
-
-    def _seeding(self, manager: ConnectionManager) -> DnsSeeding | None:
-        config, params = self.config, self.params
-        seeds = config.signetseednode or params.dns_seeds
-        if not seeds or not (config.dnsseed or config.forcednsseed):
-            return None
-        return DnsSeeding(
-            seeds,
-            SeedResolver(params.default_port, [NetworkAddress.parse(server, 53) for server in config.dnsserver]),
-            self.addrman,
-            self.clock,
-            system_rng(),
-            outbound_count=lambda: manager.count_of(ConnectionType.OUTBOUND_FULL_RELAY),
-            force=config.forcednsseed,
-        )
 
     def _admin_context(self) -> AdminContext:
         return AdminContext(

@@ -319,6 +319,9 @@ class Config:
         True, BOOLEAN, "Discovery", "ask the DNS seeds when addresses are few; off by default with connect"
     )
     forcednsseed: bool = _option(False, BOOLEAN, "Discovery", "ask the DNS seeds at every start")
+    fixedseeds: bool = _option(
+        True, BOOLEAN, "Discovery", "use addresses that came with the program where nothing else brings any"
+    )
     dnsserver: tuple[str, ...] = _list(
         HOST, "Discovery", "name server for the DNS seeds, HOST[:PORT], instead of the system's"
     )

@@ -7,16 +7,27 @@ can judge.
 import logging
 
 from ccnode import __version__
+from ccnode.chain.params import ChainParams
+from ccnode.clock import Clock
 from ccnode.errors import ExitStatus, StartupError
+from ccnode.network.dialer import Dialer
+from ccnode.network.dns import DNS_PORT, SeedResolver
+from ccnode.network.manager import ConnectionManager
 from ccnode.network.proxies import reachable_networks
+from ccnode.network.routes import Routes
+from ccnode.network.seeding import Seeding
 from ccnode.options import UPLOAD_TARGET_UNIT, Config, parse_bytes
+from ccnode.peers.addrman import AddrMan
 from ccnode.peers.addrman_tables import KEY_SIZE
 from ccnode.peers.asmap import MAX_ASMAP_BYTES, Asmap
+from ccnode.peers.bootstrap import DnsSeeds, FixedSeeds, SeedNodes
 from ccnode.peers.inbound import Entrance
 from ccnode.peers.local_addresses import LOCAL_MANUAL, LocalAddresses
+from ccnode.peers.outbound import outbound_slots
+from ccnode.peers.peer import ConnectionType
 from ccnode.peers.permissions import Whitelist, implicit, parse_whitebind, parse_whitelist
 from ccnode.rng import Rng
-from ccnode.wire.address import NetworkAddress
+from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.protocol import MAX_SUBVERSION_LENGTH
 
 log = logging.getLogger("ccnode")
@@ -49,6 +60,19 @@ def upload_target(config: Config) -> int:
     return parse_bytes(config.maxuploadtarget, UPLOAD_TARGET_UNIT)
 
 
+def metrics_address(config: Config) -> NetworkAddress | None:
+    """Where to serve metrics; StartupError if the configuration names no address of a machine."""
+    if config.metrics is None:
+        return None
+    try:
+        address = NetworkAddress.parse(config.metrics)
+    except ValueError as error:
+        raise StartupError(f"metrics: {error}", ExitStatus.CONFIG) from error
+    if address.network not in (Network.IPV4, Network.IPV6) or not address.port:
+        raise StartupError(f"metrics: '{config.metrics}' is no IP address and port", ExitStatus.CONFIG)
+    return address
+
+
 def user_agent(comments: tuple[str, ...]) -> str:
     """What we call ourselves (BIP14), at most 256 bytes: ``/ccnode:0.1.0(comment; comment)/``."""
     text = f"/ccnode:{__version__}{'(' + '; '.join(comments) + ')' if comments else ''}/"
@@ -59,6 +83,80 @@ def user_agent(comments: tuple[str, ...]) -> str:
             ExitStatus.CONFIG,
         )
     return text
+
+
+def build_seeding(
+    config: Config,
+    params: ChainParams,
+    addrman: AddrMan,
+    dialer: Dialer,
+    manager: ConnectionManager,
+    routes: Routes,
+    clock: Clock,
+    rng: Rng,
+) -> Seeding:
+    """Where the first addresses may come from; StartupError if a ``dnsserver`` is no address."""
+    seeds = (config.signetseednode or params.dns_seeds) if config.dnsseed else ()
+    slots = outbound_slots(config.maxconnections)
+    seed_nodes = config.seednode if config.automatic else ()
+    if config.seednode and not config.automatic:
+        log.warning("-seednode is ignored when -connect is used")
+
+    def full_relay_peers() -> int:
+        full_relay = ConnectionType.OUTBOUND_FULL_RELAY
+        return sum(peer.connection_type is full_relay for peer in manager.handshaked_peers())
+
+    def slot_free(pending: int) -> bool:
+        return manager.count(inbound=False) - manager.count_of(ConnectionType.MANUAL) + pending < slots
+
+    dns_seeds = DnsSeeds(
+        seeds,
+        addrman,
+        clock,
+        rng,
+        force=config.forcednsseed,
+        after_seednodes=bool(seed_nodes),
+        full_relay_peers=full_relay_peers,
+        network_active=lambda: manager.network_active,
+    )
+    fixed_seeds = FixedSeeds(
+        fixed_seed_addresses(config, params),
+        addrman,
+        clock,
+        rng,
+        networks=routes.reachable,
+        others_may_help=lambda: bool(seeds or seed_nodes or dialer.added_nodes),
+    )
+    resolver = SeedResolver(
+        params.default_port,
+        dns_servers(config),
+        networks=routes.reachable,
+        allow_unroutable=config.allowunroutable,
+    )
+    return Seeding(
+        resolver,
+        dialer,
+        dns_seeds=dns_seeds if seeds else None,
+        seed_nodes=SeedNodes(seed_nodes, addrman, clock, rng, full_relay_peers=full_relay_peers),
+        fixed_seeds=fixed_seeds,
+        slot_free=slot_free,
+        name_proxy=routes.name_proxy is not None,
+    )
+
+
+def fixed_seed_addresses(config: Config, params: ChainParams) -> list[NetworkAddress]:
+    """The list that came with the program, if it is to be used; CJDNS addresses are what they were drawn as."""
+    if not (config.fixedseeds and config.automatic):
+        return []
+    return [NetworkAddress.parse(text, params.default_port, cjdns=True) for text in params.fixed_seeds]
+
+
+def dns_servers(config: Config) -> list[NetworkAddress]:
+    """The name servers for DNS seeds; StartupError if one is not given as an address."""
+    try:
+        return [NetworkAddress.parse(text, DNS_PORT) for text in config.dnsserver]
+    except ValueError as error:
+        raise StartupError(f"dnsserver: {error}", ExitStatus.CONFIG) from error
 
 
 def local_addresses(config: Config, default_port: int, rng: Rng) -> LocalAddresses:

@@ -231,7 +231,7 @@ def advice(node: Node) -> list[str]:
     """What was tried, the likely cause, what to do: for a node that found no peer."""
     dialer, seeding = node.network.dialer, node.network.seeding
     lines = [f"no peer after {ADVICE_SECONDS:.0f} s; connections tried: {dialer.attempts}"]
-    if seeding is not None and seeding.asked:
+    if seeding.asked:
         answered = len(seeding.asked) - len(seeding.failures)
         lines[0] += f"; {answered} of {len(seeding.asked)} DNS seeds answered"
         for reason, count in Counter(seeding.failures.values()).most_common():
@@ -245,18 +245,20 @@ def _likely_cause(node: Node) -> str:
     seeding, known = node.network.seeding, len(node.addrman)
     if not node.network.network_active:
         return "networking is off (networkactive): switch it on with  ccnode rpc setnetworkactive true"
-    if node.config.connect or (node.config.addnode and seeding is None and not known):
+    if node.config.connect or (node.config.addnode and not seeding.asks_dns and not known):
         option = "connect" if node.config.connect else "addnode"
         return (
             f"no node given with {option} can be reached: check that it runs, its port and that the network is the same"
         )
     if not node.config.automatic:
         return "connect=0 (or noconnect) keeps the node from looking for peers: name one with --addnode=HOST"
-    if seeding is None and not known:
+    if not seeding.asks_dns and not known:
         why = "dnsseed is off" if node.params.dns_seeds else f"{node.params.name} has no DNS seeds"
         return f"{why}, and no address is known: name a node with --addnode=HOST"
-    if seeding is not None and not any(seeding.asked.values()) and not known:
-        return "DNS does not work from here: check the internet connection, or set --dnsserver=HOST or --addnode=HOST"
+    if seeding.asked and not any(seeding.asked.values()) and not known:
+        hint = "DNS does not work from here: check the internet connection, or set --dnsserver=HOST or --addnode=HOST"
+        spare = node.config.fixedseeds and node.params.fixed_seeds
+        return f"{hint}; addresses that came with the program are tried next" if spare else hint
     return (
         f"a firewall may block outgoing connections to port {node.params.default_port}: "
         "allow it, or name a node you know with --addnode=HOST"

@@ -157,19 +157,23 @@ def node(*arguments: str, **changes: Any) -> Any:
     config = load_config(["--chain=mainnet", *arguments])
     network = {
         "network_active": True,
-        "seeding": None,
+        "seeding": SimpleNamespace(asks_dns="--nodnsseed" not in arguments, asked={}, failures={}),
         "dialer": SimpleNamespace(attempts=3, failures={"a.example": "Connection refused"}),
     }
     return SimpleNamespace(
         config=config,
-        params=SimpleNamespace(name="mainnet", dns_seeds=("seed.example.",), default_port=8333),
+        params=SimpleNamespace(
+            name="mainnet", dns_seeds=("seed.example.",), fixed_seeds=("8.8.8.8",), default_port=8333
+        ),
         addrman=[None] * changes.pop("known", 0),
         network=SimpleNamespace(**{**network, **changes}),
     )
 
 
-FAILED_SEEDS = SimpleNamespace(asked={"x.": 0, "y.": 0}, failures={"x.": "no answer within 8 s", "y.": "no such name"})
-GOOD_SEEDS = SimpleNamespace(asked={"x.": 20, "y.": 0}, failures={"y.": "no such name"})
+FAILED_SEEDS = SimpleNamespace(
+    asks_dns=True, asked={"x.": 0, "y.": 0}, failures={"x.": "no answer within 8 s", "y.": "no such name"}
+)
+GOOD_SEEDS = SimpleNamespace(asks_dns=True, asked={"x.": 20, "y.": 0}, failures={"y.": "no such name"})
 
 
 @pytest.mark.parametrize(
@@ -189,6 +193,11 @@ def test_advice_names_the_likely_cause(subject: Any, cause: str) -> None:
     assert lines[0].startswith("no peer after 30 s; connections tried: 3")
     assert "  a.example: Connection refused" in lines
     assert lines[-1].startswith(cause)
+
+
+def test_advice_says_that_fixed_seeds_come_next() -> None:
+    assert advice(node(seeding=FAILED_SEEDS))[-1].endswith("; addresses that came with the program are tried next")
+    assert advice(node("--nofixedseeds", seeding=FAILED_SEEDS))[-1].endswith("or --addnode=HOST")
 
 
 def test_advice_sums_up_the_seeds() -> None:

@@ -23,10 +23,11 @@ from ccnode.network.listener import address_of
 from ccnode.network.manager import ConnectionManager
 from ccnode.network.routes import Proxy, Routes, reason_of
 from ccnode.network.socks5 import ProxyError
+from ccnode.network.statistics import ALREADY_CONNECTED, UNKNOWN_NAME
 from ccnode.peers.addrman import AddrMan
 from ccnode.peers.peer import ConnectionType
 from ccnode.rng import Rng
-from ccnode.wire.address import UNSPECIFIED, NetworkAddress, split_host_port
+from ccnode.wire.address import NetworkAddress, split_host_port
 
 log = logging.getLogger("ccnode.net")
 
@@ -44,9 +45,6 @@ LASTING = 60.0
 
 MAX_FAILURES = 32
 """Failed targets remembered for the advice to a node without peers."""
-
-SOMEWHERE = NetworkAddress.from_v1(UNSPECIFIED, 0)
-"""The address of a peer whose name only the proxy has looked up."""
 
 
 @dataclass(slots=True)
@@ -86,7 +84,11 @@ class Dialer:
         self._stopping = Event()
         self.failures: dict[str, str] = {}
         """Target to reason, the last `MAX_FAILURES` that failed."""
-        self.attempts = 0
+
+    @property
+    def attempts(self) -> int:
+        """Dials since the start."""
+        return self._manager.statistics.attempts.total()
 
     # -- configured targets --------------------------------------------------------------------------------------
 
@@ -125,15 +127,9 @@ class Dialer:
             target.task.kill(block=False)
         return True
 
-    def try_once(self, text: str) -> Connection | None:
-        """One manual attempt; returns after it, with the connection if there is one."""
-        return self._dial_text(text)
-
-    def fetch_addresses(self, targets: Sequence[str]) -> None:
-        """Ask each of the ``seednode`` targets for addresses once, if no addresses are known."""
-        if not len(self._addrman):
-            for text in targets:
-                spawn(f"seednode {text}", self._dial_text, text, ConnectionType.ADDR_FETCH)
+    def try_once(self, text: str, kind: ConnectionType = ConnectionType.MANUAL) -> Connection | None:
+        """One attempt; returns after it, with the connection if there is one."""
+        return self._dial_text(text, kind)
 
     def _keep_target(self, text: str, longest_pause: float) -> None:
         target = Target(text, longest_pause)
@@ -145,7 +141,7 @@ class Dialer:
         while target.wanted and not self._stopping.is_set():
             began = self._clock.steady()
             if self._manager.network_active:
-                target.peer = self._dial_text(target.text)
+                target.peer = self._dial_text(target.text, ConnectionType.MANUAL)
             if target.peer is not None:
                 self._manager.wait_gone(target.peer)
                 target.peer = None
@@ -155,9 +151,9 @@ class Dialer:
                 return
             pause = min(pause * 2, target.longest_pause)
 
-    def _dial_text(self, text: str, kind: ConnectionType = ConnectionType.MANUAL) -> Connection | None:
+    def _dial_text(self, text: str, kind: ConnectionType) -> Connection | None:
         if self._manager.is_connected_to_name(text):
-            self._failed(text, "already connected")
+            self._failed(text, kind, ALREADY_CONNECTED)
             return None
         proxy = self._routes.name_proxy
         if proxy is not None and not _is_address(text):
@@ -165,7 +161,7 @@ class Dialer:
         try:
             addresses = self._resolver.addresses(text)
         except (OSError, ValueError) as error:
-            self._failed(text, f"unknown name: {error}")
+            self._failed(text, kind, UNKNOWN_NAME, f"unknown name: {error}")
             return None
         for address in addresses:
             peer = self.dial(self._routes.locate(address), kind, text)
@@ -185,13 +181,13 @@ class Dialer:
         """
         shown = name or str(address)
         if self._manager.is_connected_to(address):
-            self._failed(shown, "already connected")
+            self._failed(shown, kind, ALREADY_CONNECTED)
             return None
-        self.attempts += 1
+        self._manager.statistics.attempts[kind] += 1
         try:
             sock = self._routes.connect(address, self._timeout, self._rng)
         except (OSError, DeadlineExceeded) as error:
-            self._failed(shown, reason_of(error))
+            self._failed(shown, kind, error)
             if not isinstance(error, ProxyError):
                 self._addrman.attempt(address, count_failure)
             return None
@@ -199,15 +195,15 @@ class Dialer:
         return self._take_over(sock, address, kind, name)
 
     def _dial_name(self, proxy: Proxy, text: str, kind: ConnectionType) -> Connection | None:
-        """One attempt at a name that the proxy is to look up."""
-        self.attempts += 1
+        """One attempt at a name that the proxy is to look up; we never learn the address."""
+        self._manager.statistics.attempts[kind] += 1
         try:
             host, port = split_host_port(text)
             sock = proxy.connect(host, port or self._resolver.default_port, self._timeout, self._rng)
         except (OSError, ValueError) as error:
-            self._failed(text, reason_of(error))
+            self._failed(text, kind, error)
             return None
-        return self._take_over(sock, SOMEWHERE, kind, text)
+        return self._take_over(sock, NetworkAddress.internal(text), kind, text)
 
     def _take_over(
         self, sock: socket.socket, address: NetworkAddress, kind: ConnectionType, name: str | None
@@ -220,7 +216,10 @@ class Dialer:
             peer.bind = self._routes.locate(address_of(sock.getsockname()))
         return peer
 
-    def _failed(self, target: str, reason: str) -> None:
+    def _failed(self, target: str, kind: ConnectionType, why: str | Exception, reason: str | None = None) -> None:
+        """Note it; ``reason`` is what to tell people, where ``why`` says too little."""
+        self._manager.statistics.failed(kind, why)
+        reason = reason or (why if isinstance(why, str) else reason_of(why))
         log.debug("connection to %s failed: %s", target, reason)
         self.failures.pop(target, None)
         self.failures[target] = reason

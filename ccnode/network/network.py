@@ -12,7 +12,7 @@ from ccnode.network.listener import Listener, bind
 from ccnode.network.manager import ConnectionManager
 from ccnode.network.outbound import AutomaticOutbound
 from ccnode.network.routes import Routes
-from ccnode.network.seeding import DnsSeeding
+from ccnode.network.seeding import Seeding
 from ccnode.network.timers import Timers
 from ccnode.peers.inbound import Entrance
 from ccnode.peers.outbound import Anchor
@@ -33,12 +33,9 @@ class Network:
         timers: Timers,
         *,
         outbound: AutomaticOutbound | None,
-        seeding: DnsSeeding | None,
+        seeding: Seeding,
     ) -> None:
-        """
-        :param outbound: None where the node makes no connections by itself.
-        :param seeding: None where no DNS seeds are to be asked.
-        """
+        """:param outbound: None where the node makes no connections by itself."""
         self.manager = manager
         self.dialer = dialer
         self.routes = routes
@@ -73,7 +70,6 @@ class Network:
         *,
         connect: Sequence[str],
         addnode: Sequence[str],
-        seednode: Sequence[str],
         anchors: Sequence[Anchor] = (),
     ) -> None:
         """Begin to dial and to run timers. Targets are as a person wrote them, anchors those of the last run."""
@@ -81,11 +77,9 @@ class Network:
         self.dialer.connect(connect)
         for target in addnode:
             self.dialer.add_node(target)
-        self.dialer.fetch_addresses(seednode)
         if self.outbound is not None:
             self.outbound.start(anchors)
-        if self.seeding is not None:
-            self.seeding.start()
+        self.seeding.start()
 
     def close_listeners(self) -> None:
         """Stop accepting."""
@@ -96,8 +90,7 @@ class Network:
     def close(self) -> None:
         """Stop everything; takes a few seconds at most."""
         self.close_listeners()
-        if self.seeding is not None:
-            self.seeding.close()
+        self.seeding.close()
         if self.outbound is not None:
             self.outbound.close()
         self.dialer.close()

@@ -1,4 +1,4 @@
-"""Listening, dialing and DNS seeds, on loopback and with fakes."""
+"""Listening, dialing and names, on loopback and with fakes."""
 
 import errno
 import os
@@ -8,9 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import dns.flags
-import dns.message
-import dns.rrset
 import gevent
 import gevent.socket
 import pytest
@@ -20,12 +17,10 @@ from ccnode.network import dialer as dialer_module
 from ccnode.network import dns as dns_module
 from ccnode.network import listener as listener_module
 from ccnode.network import routes as routes_module
-from ccnode.network import seeding as seeding_module
 from ccnode.network.dialer import Dialer
-from ccnode.network.dns import MAX_PER_SEED, HostResolver, SeedResolver
+from ccnode.network.dns import HostResolver
 from ccnode.network.listener import Listener, bind
 from ccnode.network.routes import Routes
-from ccnode.network.seeding import OLDEST_AGE, YOUNGEST_AGE, DnsSeeding
 from ccnode.network.socks5 import ProxyError
 from ccnode.peers.peer import ConnectionType
 from ccnode.rng import Rng
@@ -310,125 +305,7 @@ def test_a_fault_of_the_proxy_is_not_held_against_the_address(board: Switchboard
     assert board.book.attempts == []
 
 
-# -- DNS seeds ---------------------------------------------------------------------------------------------------------
-
-
-class NameServer:
-    """A tiny nameserver on loopback: ``answers[name, kind]`` is a list of addresses; other names do not exist."""
-
-    def __init__(self, answers: dict[tuple[str, str], list[str]]) -> None:
-        self.answers = answers
-        self.asked: list[tuple[str, str]] = []
-        self.silent = False
-        self._sock = native_socket.socket(native_socket.AF_INET, native_socket.SOCK_DGRAM)
-        self._sock.bind(("127.0.0.1", 0))
-        self.address = NetworkAddress.parse(f"127.0.0.1:{self._sock.getsockname()[1]}")
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        while True:
-            data, client = self._sock.recvfrom(4096)
-            if not data:
-                return
-            query = dns.message.from_wire(data)
-            question = query.question[0]
-            kind = dns.rdatatype.to_text(question.rdtype)
-            name = question.name.to_text(omit_final_dot=True)
-            self.asked.append((name, kind))
-            if self.silent:
-                continue
-            response = dns.message.make_response(query)
-            response.flags |= dns.flags.RA
-            records = self.answers.get((name, kind))
-            if records:
-                response.answer.append(dns.rrset.from_text_list(question.name, 60, "IN", kind, records))
-            elif not any(known == name for known, _ in self.answers):
-                response.set_rcode(dns.rcode.NXDOMAIN)
-            self._sock.sendto(response.to_wire(max_size=65535), client)
-
-    def close(self) -> None:
-        with native_socket.socket(native_socket.AF_INET, native_socket.SOCK_DGRAM) as stopper:
-            stopper.sendto(b"", ("127.0.0.1", self.address.port))
-        self._thread.join(5)
-        self._sock.close()
-
-
-@pytest.fixture
-def nameserver() -> Iterator[NameServer]:
-    server = NameServer(
-        {
-            ("x9.seed.example", "A"): ["8.8.8.8", "9.9.9.9", "8.8.8.8"],
-            ("x9.seed.example", "AAAA"): ["2a00::1"],
-            ("x9.many.example", "A"): [f"8.1.1.{i}" for i in range(50)],
-        }
-    )
-    yield server
-    server.close()
-
-
-def test_seeds_are_asked_for_a_and_aaaa_with_the_services_in_the_name(nameserver: NameServer) -> None:
-    resolver = SeedResolver(8333, [nameserver.address])
-    found = resolver.addresses("seed.example")
-    assert nameserver.asked == [("x9.seed.example", "A"), ("x9.seed.example", "AAAA")]
-    assert sorted(map(str, found)) == ["8.8.8.8:8333", "9.9.9.9:8333", "[2a00::1]:8333"]
-    assert len(resolver.addresses("many.example")) == MAX_PER_SEED
-    with pytest.raises(OSError, match="no such name"):
-        resolver.addresses("unknown.example")
-
-
-def test_a_silent_nameserver_is_given_up(nameserver: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dns_module, "QUERY_LIFETIME", 0.1)
-    nameserver.silent = True
-    with pytest.raises(OSError, match="no answer"):
-        SeedResolver(8333, [nameserver.address]).addresses("seed.example")
-
-
-def seeding(nameserver: NameServer, book: FakeBook, *, outbound: int = 0, force: bool = False) -> DnsSeeding:
-    return DnsSeeding(
-        ["seed.example", "unknown.example"],
-        SeedResolver(8333, [nameserver.address]),
-        book,  # type: ignore[arg-type]
-        ManualClock(1_700_000_000),
-        random.Random(1),
-        outbound_count=lambda: outbound,
-        force=force,
-    )
-
-
-def test_an_empty_book_is_filled_at_once_with_addresses_of_some_age(nameserver: NameServer) -> None:
-    book = FakeBook()
-    seeds = seeding(nameserver, book)
-    seeds.start()
-    eventually(lambda: book.added and seeds.failures)
-    assert seeds.asked == {"seed.example": 3, "unknown.example": 0}
-    assert seeds.failures == {"unknown.example": "there is no such name"}
-    entries = dict(book.added)[NetworkAddress.internal("seed.example")]
-    assert all(YOUNGEST_AGE <= 1_700_000_000 - entry.time < OLDEST_AGE for entry in entries)
-    assert {entry.services for entry in entries} == {9}
-    seeds.close()
-
-
-@pytest.mark.parametrize(("outbound", "force", "asks"), [(2, False, False), (1, False, True), (2, True, True)])
-def test_known_addresses_get_a_head_start(
-    nameserver: NameServer, monkeypatch: pytest.MonkeyPatch, outbound: int, force: bool, asks: bool
-) -> None:
-    monkeypatch.setattr(seeding_module, "HEAD_START", 0.02)
-    book = FakeBook(known=1)
-    seeds = seeding(nameserver, book, outbound=outbound, force=force)
-    seeds.start()
-    gevent.sleep(0.2)
-    assert bool(book.added) is asks
-    seeds.close()
-
-
-def test_without_peers_the_seeds_are_asked_again(nameserver: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seeding_module, "RETRY_FIRST", 0.01)
-    book = FakeBook()
-    seeds = seeding(nameserver, book)
-    seeds.start()
-    eventually(lambda: len(book.added) >= 3)
-    seeds.close()
+# -- names ------------------------------------------------------------------------------------------------------------
 
 
 def test_numeric_targets_need_no_resolver() -> None:
