@@ -62,10 +62,11 @@ class Keepalive:
         if peer.ping_sent_at is None:
             log.debug("peer=%d pong without a ping", peer.id)
         elif message.nonce is not None and message.nonce == peer.ping_nonce:
-            duration = max(0.0, self._clock.now() - peer.ping_sent_at)
+            duration = self._clock.now() - peer.ping_sent_at
             peer.ping_sent_at = None
-            peer.ping_time = duration
-            peer.min_ping = duration if peer.min_ping is None else min(peer.min_ping, duration)
+            if duration >= 0.0:  # a short ping protects from eviction: a clock that went back must not give it away
+                peer.ping_time = duration
+                peer.min_ping = duration if peer.min_ping is None else min(peer.min_ping, duration)
         elif not message.nonce:
             peer.ping_sent_at = None
         else:
@@ -80,10 +81,10 @@ class Keepalive:
         due = peer.connected_at + self.peer_timeout
         if now > due:
             due = min(peer.last_recv, peer.last_send) + TIMEOUT_INTERVAL
-            if peer.connection_type is ConnectionType.ADDR_FETCH:
-                due = min(due, peer.connected_at + ADDR_FETCH_TIMEOUT)
         if peer.handshake_complete:
             due = min(due, self._ping_pass(peer, now))
+            if peer.connection_type is ConnectionType.ADDR_FETCH:
+                due = min(due, peer.connected_at + ADDR_FETCH_TIMEOUT)
         return due
 
     def ping_wait(self, peer: Peer) -> float | None:
@@ -109,6 +110,9 @@ class Keepalive:
 
     def _death(self, peer: Peer, now: float) -> str | None:
         """Why the connection should end, if it should."""
+        is_fetch = peer.connection_type is ConnectionType.ADDR_FETCH and peer.handshake_complete
+        if is_fetch and now > peer.connected_at + ADDR_FETCH_TIMEOUT:
+            return "address fetch timeout"
         if now <= peer.connected_at + self.peer_timeout:
             return None
         if not peer.last_recv or not peer.last_send:
@@ -119,8 +123,6 @@ class Keepalive:
             return f"socket receive timeout: {now - peer.last_recv:.0f}s"
         if not peer.handshake_complete:
             return "version handshake timeout"
-        if peer.connection_type is ConnectionType.ADDR_FETCH and now > peer.connected_at + ADDR_FETCH_TIMEOUT:
-            return "address fetch timeout"
         if peer.ping_sent_at is not None and now > peer.ping_sent_at + TIMEOUT_INTERVAL:
             return f"ping timeout: {now - peer.ping_sent_at:.0f}s"
         return None

@@ -21,7 +21,7 @@ from types import MappingProxyType
 from ccnode.clock import Clock
 from ccnode.peers.addrman import AddrMan
 from ccnode.peers.handshake import desirable_services
-from ccnode.peers.peer import ConnectionType, Peer
+from ccnode.peers.peer import AUTOMATIC_OUTBOUND, ConnectionType, Peer
 from ccnode.rng import Rng
 from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.protocol import ServiceFlags
@@ -65,12 +65,28 @@ BAD_PORTS = frozenset((
 ``IsBadPort``)."""
 
 _GROUPLESS = frozenset({Network.ONION, Network.I2P, Network.CJDNS})
+_IN_SLOTS = AUTOMATIC_OUTBOUND | {ConnectionType.FEELER}
 _IN_GROUPS = frozenset({ConnectionType.OUTBOUND_FULL_RELAY, ConnectionType.BLOCK_RELAY_ONLY, ConnectionType.MANUAL})
 
 
 def outbound_slots(max_connections: int) -> int:
     """How many of ``maxconnections`` are for automatic outbound connections; the rest is for inbound ones."""
     return min(FULL_RELAY + BLOCK_RELAY + FEELERS, max_connections)
+
+
+def has_room(kind: ConnectionType, peers: Iterable[Peer], max_connections: int) -> bool:
+    """Whether a person may open one more connection of a type (Core: ``CConnman::AddConnection``)."""
+    kinds = Counter(peer.connection_type for peer in peers)
+    full = min(FULL_RELAY, max_connections)
+    most = {
+        ConnectionType.OUTBOUND_FULL_RELAY: full,
+        ConnectionType.BLOCK_RELAY_ONLY: min(BLOCK_RELAY, max_connections - full),
+    }
+    return kinds[kind] < most.get(kind, max_connections) and _slots_used(kinds) < outbound_slots(max_connections)
+
+
+def _slots_used(kinds: Mapping[ConnectionType, int]) -> int:
+    return sum(kinds[kind] for kind in _IN_SLOTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +193,7 @@ class OutboundPolicy:
         kinds = Counter([*(peer.connection_type for peer in peers), *dialing.values()])
         full = kinds[ConnectionType.OUTBOUND_FULL_RELAY]
         block = kinds[ConnectionType.BLOCK_RELAY_ONLY]
-        if full + block + kinds[ConnectionType.FEELER] + kinds[ConnectionType.ADDR_FETCH] >= self.max_outbound:
+        if _slots_used(kinds) >= self.max_outbound:
             return None
         if self.anchors and block < self.block_relay:
             return Opening(ConnectionType.BLOCK_RELAY_ONLY, anchor=self.anchors.pop())

@@ -7,6 +7,7 @@ from admin_support import TestNode
 
 from ccnode.chain.networks import MAINNET
 from ccnode.errors import RpcError
+from ccnode.peers.peer import ConnectionType
 
 
 def test_getanchors(tmp_path: Path) -> None:
@@ -39,6 +40,16 @@ def test_addconnection_refuses(tmp_path: Path, params: tuple[object, ...], code:
     with pytest.raises(RpcError) as error:
         TestNode(tmp_path).call("addconnection", *params)
     assert error.value.code == code
+
+
+def test_addconnection_respects_the_slots_of_the_type(tmp_path: Path) -> None:
+    node = TestNode(tmp_path)
+    for number in range(2):
+        node.connect(f"127.0.0.1:{number + 10}", ConnectionType.BLOCK_RELAY_ONLY)
+    with pytest.raises(RpcError, match="Already at capacity") as error:
+        node.call("addconnection", "127.0.0.1:5", "block-relay-only", False)
+    assert error.value.code == -34
+    assert node.net.done == []
 
 
 def test_addconnection_is_for_test_networks(tmp_path: Path) -> None:

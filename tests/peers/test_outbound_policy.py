@@ -20,6 +20,7 @@ from ccnode.peers.outbound import (
     Candidate,
     Opening,
     OutboundPolicy,
+    has_room,
     outbound_slots,
 )
 from ccnode.peers.peer import ConnectionType
@@ -156,6 +157,40 @@ def test_nothing_is_opened_without_a_free_slot() -> None:
     assert table.policy.anchors, "and the anchor waits"
     table.peers.pop()
     assert table.opening() is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "max_connections"),
+    [
+        (FULL, 8, 125),
+        (BLOCK, 2, 125),
+        (FEELER, 11, 125),
+        (ConnectionType.ADDR_FETCH, 11, 125),
+        (FULL, 8, 9),
+        (BLOCK, 1, 9),
+        (FEELER, 9, 9),
+        (BLOCK, 0, 8),
+        (FULL, 1, 1),
+        (FEELER, 0, 0),
+    ],
+)
+def test_connections_opened_by_hand_have_the_slots_of_their_type(
+    kind: ConnectionType, count: int, max_connections: int
+) -> None:
+    peers = [established_peer(100, ConnectionType.MANUAL), established_peer(101, ConnectionType.INBOUND)]
+    opened = 0
+    while has_room(kind, peers, max_connections):
+        peers.append(established_peer(opened, kind))
+        opened += 1
+    assert opened == count
+
+
+def test_connections_opened_by_hand_share_the_slots_of_all_types() -> None:
+    table = Table()
+    table.fill()
+    assert has_room(FEELER, table.peers, 125)
+    table.connect("7.7.7.7", ConnectionType.ADDR_FETCH)
+    assert not has_room(FEELER, table.peers, 125)
 
 
 def test_manual_and_inbound_connections_take_no_outbound_slot() -> None:

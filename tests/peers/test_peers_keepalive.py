@@ -138,6 +138,17 @@ def test_peers_from_before_bip31_are_pinged_as_often_and_never_expected_to_answe
     assert not bench.peer.closing
 
 
+def test_the_interval_between_pings_is_an_option() -> None:
+    bench = Bench()
+    bench.keepalive = Keepalive(bench.clock, seeded_rng(), PEER_TIMEOUT, ping_interval=10)
+    bench.at(0)
+    bench.pong(bench.pings()[0])
+    bench.at(10)
+    assert bench.pings() == []
+    bench.at(10.001)
+    assert len(bench.pings()) == 1
+
+
 # -- the ends ----------------------------------------------------------------------------------------------------------
 
 
@@ -175,6 +186,25 @@ def test_twenty_minutes_of_silence_in_one_direction(attribute: str, reason: str)
     assert ends(bench, 100 + TIMEOUT_INTERVAL) == f"socket {reason} timeout: 1200s"
 
 
+def test_an_unanswered_ping_is_not_judged_in_the_first_minute() -> None:
+    bench = Bench()
+    bench.at(0)
+    bench.keepalive.peer_timeout = 2 * TIMEOUT_INTERVAL
+    bench.at(TIMEOUT_INTERVAL + 1)
+    assert not bench.peer.closing
+    bench.clock.set_wall(START + 2 * TIMEOUT_INTERVAL)
+    bench.traffic()
+    assert ends(bench, 2 * TIMEOUT_INTERVAL) == f"ping timeout: {2 * TIMEOUT_INTERVAL:.0f}s"
+
+
+def test_what_is_wrong_first_is_the_reason() -> None:
+    bench = Bench(done=False)
+    bench.traffic()
+    bench.keepalive.peer_timeout = TIMEOUT_INTERVAL + 100
+    bench.clock.set_wall(START + 1)
+    assert ends(bench, TIMEOUT_INTERVAL + 100) == "socket sending timeout: 1300s", "before the handshake's"
+
+
 def test_twenty_minutes_without_a_pong() -> None:
     bench = Bench()
     bench.at(10)
@@ -188,6 +218,13 @@ def test_who_is_only_to_give_addresses_has_five_minutes() -> None:
     bench = Bench(ConnectionType.ADDR_FETCH)
     bench.at(1)
     assert bench.at(200) == ADDR_FETCH_TIMEOUT
+    assert ends(bench, ADDR_FETCH_TIMEOUT) == "address fetch timeout"
+
+
+def test_an_address_fetch_has_no_longer_than_that_where_newcomers_have() -> None:
+    bench = Bench(ConnectionType.ADDR_FETCH)
+    bench.keepalive.peer_timeout = 2 * ADDR_FETCH_TIMEOUT
+    bench.at(1)
     assert ends(bench, ADDR_FETCH_TIMEOUT) == "address fetch timeout"
 
 
@@ -207,7 +244,7 @@ def test_a_clock_that_goes_back_harms_nobody() -> None:
     assert not bench.peer.closing
     assert bench.keepalive.ping_wait(bench.peer) == 0
     bench.pong(nonce)
-    assert bench.peer.ping_time == 0, "a duration is never negative"
+    assert (bench.peer.ping_sent_at, bench.peer.ping_time, bench.peer.min_ping) == (None, None, None), "no figure"
     bench.at(-86_000)
     assert bench.pings() == []
     bench.clock.set_wall(START + 700)

@@ -6,6 +6,7 @@ from ccnode.admin import rpc_errors
 from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import HIDDEN, Arg, ArgType, command
 from ccnode.errors import RpcError
+from ccnode.peers.outbound import has_room
 from ccnode.peers.peer import ConnectionType
 from ccnode.wire.address import NetworkAddress
 
@@ -68,7 +69,8 @@ def add_connection(context: AdminContext, address: str, connection_type: str, v2
         target = context.net.routes.locate(NetworkAddress.parse(address, context.chain.params.default_port))
     except ValueError as error:
         raise RpcError(rpc_errors.INVALID_PARAMETER, str(error)) from error
-    if not context.net.open_connection(target, kind):
+    room = has_room(kind, context.net.peers.values(), context.config.maxconnections)
+    if not (room and context.net.open_connection(target, kind)):
         raise RpcError(
             rpc_errors.CLIENT_NODE_CAPACITY_REACHED, "Error: Already at capacity for specified connection type."
         )

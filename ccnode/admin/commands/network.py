@@ -3,7 +3,6 @@
 A field of Core's that belongs to blocks or transactions keeps the value it has in Core before the first one comes.
 """
 
-
 import ccnode
 from ccnode.admin import rpc_errors
 from ccnode.admin.commands.common import NO_COINS, breathing, warnings
