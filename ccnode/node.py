@@ -184,8 +184,8 @@ class Node:
         for address in self.network.invites_to:
             self.gossip.local.add(address, LOCAL_BIND)
         for address in behind_wildcards(self.network.invites_to, interface_addresses()):
-        self._map_port()
             self.gossip.local.add(address, LOCAL_INTERFACE)
+        self._map_port()
         self._closing.callback(self.admin.close)
         self.admin.start()
         self._save_addresses()
