@@ -25,7 +25,7 @@ from ccnode.errors import ExitStatus
 from ccnode.network.capture import MessageCapture
 from ccnode.network.dialer import Dialer
 from ccnode.network.dns import HostResolver
-from ccnode.network.hub import HubLag
+from ccnode.network.hub import HubLag, count_greenlets
 from ccnode.network.interfaces import behind_wildcards, interface_addresses
 from ccnode.network.manager import ConnectionManager, NetworkRooms
 from ccnode.network.network import Network
@@ -157,17 +157,6 @@ class Node:
         outbound = self._automatic_outbound(dialer, manager, unwanted) if config.automatic else None
         seeding = build_seeding(config, params, self.addrman, dialer, manager, self.routes, clock, rng)
         self.network = Network(manager, dialer, self.routes, self.timers, outbound=outbound, seeding=seeding)
-        self.figures = NodeFigures(
-            network=self.network,
-            chain=self.chain,
-            addrman=self.addrman,
-            bans=self.bans,
-            discouragement=discouragement,
-            misbehaviour=misbehaviour,
-            timers=self.timers,
-            lag=HubLag(),
-        )
-        self._closing.callback(self.figures.lag.stop)
         self.admin = AdminServer(self.datadir.socket, Dispatcher(REGISTRY, self._admin_context(), self._fault).answer)
         manager.set_network_active(config.networkactive)
         self.header_file.on_append = self._headers_appended
@@ -196,13 +185,13 @@ class Node:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
+
     def _map_port(self) -> None:
         port = port_to_map(self.network.invites_to)
         if self.config.natpmp and port is not None:
             mapping = PortMapping(port, self.gossip.local, self.clock, system_rng())
             self._closing.callback(mapping.close)
             mapping.start()
-
 
     def stop(self) -> None:
         """Ask the node to end; returns at once, and may be called from anywhere on the hub."""
