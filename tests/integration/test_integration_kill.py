@@ -3,17 +3,23 @@
 import random
 import re
 import signal
+import socket
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from ccnode.admin.client import NotRunning
 from ccnode.chain.networks import get_params
+from ccnode.wire.address import Network, NetworkAddress
+from ccnode.wire.addresses import AddrV2, TimedAddress
+from ccnode.wire.keepalive import Ping, Pong
 from tests.integration.test_integration_sync import MAINNET_TIP, mainnet_headers
 from tests.support.hostile import Flooder, Pacer, frame
 from tests.support.process import NodeProcess
-from tests.support.scripted import MAINNET_MAGIC, wait_until
+from tests.support.scripted import MAINNET_MAGIC, REGTEST_MAGIC, Link, wait_until
 
 LONGEST_LIFE = 1.6
 """Seconds from the start to the kill, at most: some two thirds of it are start-up, which is worth killing too."""
@@ -110,3 +116,57 @@ def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
         node.process.send_signal(signal.SIGTERM)
         assert node.process.wait(STOP_SECONDS) == 1
         assert "stopped at height" not in node.text()
+
+
+# -- addresses ---------------------------------------------------------------------------------------------------------
+
+SAVE_SECONDS = 1
+SLACK_SECONDS = 0.5
+"""For the timer and the database's worker, on a machine that does something else as well."""
+
+
+def tell_and_die(node: NodeProcess, source: str, seconds: float, rng: random.Random) -> tuple[int, int]:
+    """Feed the node addresses from ``source`` for so long, then kill it.
+
+    Returns how many it knew at the end, and how many a save interval before that.
+    """
+    known: list[tuple[float, int]] = []
+    sock = socket.create_connection(("127.0.0.1", node.port), timeout=20, source_address=(source, 0))
+    with closing(Link(sock, REGTEST_MAGIC)) as link:
+        link.handshake()
+        began = time.monotonic()
+        while time.monotonic() < began + seconds:
+            addresses = [NetworkAddress(Network.IPV4, bytes((20,)) + rng.randbytes(3), 8333) for _ in range(20)]
+            now = int(time.time())
+            link.send(AddrV2(tuple(TimedAddress(now - 3600, 9, address) for address in addresses)), Ping(5))
+            link.expect(Pong)
+            known.append((time.monotonic(), node.rpc("getnodestats")["addresses"]))
+    node.kill()
+    due = time.monotonic() - SAVE_SECONDS - SLACK_SECONDS
+    return known[-1][1], max((count for at, count in known if at < due), default=0)
+
+
+def kill_among_addresses(folder: Path, kills: int, seed: int) -> None:
+    rng = random.Random(seed)
+    options = ["--allowunroutable", "--whitelist=addr@127.0.0.0/8", f"--addrsaveinterval={SAVE_SECONDS}"]
+    with NodeProcess(folder, *options) as node:
+        for kill in range(1, kills + 1):
+            before = node.rpc("getnodestats")["addresses"]
+            last, due = tell_and_die(node, f"127.{kill}.0.1", rng.uniform(1.7, 2.7), rng)
+            node.restart()
+            with closing(sqlite3.connect(node.folder / "node.sqlite")) as db:
+                assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            after = node.rpc("getnodestats")["addresses"]
+            assert before < due <= last, "nothing was tested"
+            assert due <= after, f"seed {seed}: {due - after} addresses lost that should have been saved"
+        assert node.stop() == 0
+        assert "Traceback" not in node.text()
+
+
+def test_a_kill_loses_no_addresses_but_those_of_the_last_save_interval(tmp_path: Path) -> None:
+    kill_among_addresses(tmp_path, kills=2, seed=3)
+
+
+@pytest.mark.long
+def test_twenty_kills_lose_no_addresses_but_those_of_the_last_save_interval(tmp_path: Path) -> None:
+    kill_among_addresses(tmp_path, kills=20, seed=4)
