@@ -32,6 +32,7 @@ setup(
         "sqlite-utils>=4.2",
         "prompt-toolkit>=3.0.47",
         "PyYAML>=6.0.1",
+        "prometheus-client>=0.21",
         "psutil>=6",
         "rich>=13.9",
     ],

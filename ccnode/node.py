@@ -7,16 +7,17 @@ command, or a fault of chain or storage. `Node.close` undoes it all in reverse o
 
 import gc
 import logging
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from contextlib import ExitStack
 
 from gevent.event import Event
 
-from ccnode import __version__
+from ccnode.admin.collector import NodeCollector
 from ccnode.admin.commands import REGISTRY
 from ccnode.admin.context import AdminContext
+from ccnode.admin.figures import NodeFigures
 from ccnode.admin.jsonrpc import Dispatcher
-from ccnode.admin.memory import memory_use
+from ccnode.admin.metrics import MetricsServer
 from ccnode.admin.server import AdminServer
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.params import ChainParams
@@ -25,7 +26,7 @@ from ccnode.errors import ExitStatus
 from ccnode.network.capture import MessageCapture
 from ccnode.network.dialer import Dialer
 from ccnode.network.dns import HostResolver
-from ccnode.network.hub import HubLag, count_greenlets
+from ccnode.network.hub import HubLag
 from ccnode.network.interfaces import behind_wildcards, interface_addresses
 from ccnode.network.manager import ConnectionManager, NetworkRooms
 from ccnode.network.network import Network
@@ -53,6 +54,7 @@ from ccnode.settings import (
     entrances,
     load_asmap,
     local_addresses,
+    metrics_address,
     upload_target,
     user_agent,
 )
@@ -157,6 +159,17 @@ class Node:
         outbound = self._automatic_outbound(dialer, manager, unwanted) if config.automatic else None
         seeding = build_seeding(config, params, self.addrman, dialer, manager, self.routes, clock, rng)
         self.network = Network(manager, dialer, self.routes, self.timers, outbound=outbound, seeding=seeding)
+        self.figures = NodeFigures(
+            network=self.network,
+            chain=self.chain,
+            addrman=self.addrman,
+            bans=self.bans,
+            discouragement=discouragement,
+            misbehaviour=misbehaviour,
+            timers=self.timers,
+            lag=HubLag(),
+        )
+        self._closing.callback(self.figures.lag.stop)
         self.admin = AdminServer(self.datadir.socket, Dispatcher(REGISTRY, self._admin_context(), self._fault).answer)
         manager.set_network_active(config.networkactive)
         self.header_file.on_append = self._headers_appended
@@ -166,8 +179,6 @@ class Node:
     def start(self) -> None:
         """Answer commands, accept and make connections. StartupError if an address cannot be had."""
         config = self.config
-        self.lag = HubLag()
-        self._closing.callback(self.lag.stop)
         self._closing.callback(self.network.close)
         self.network.listen(entrances(config, self.params.default_port))
         for address in self.network.invites_to:
@@ -177,6 +188,9 @@ class Node:
         self._map_port()
         self._closing.callback(self.admin.close)
         self.admin.start()
+        metrics = metrics_address(config)
+        if metrics is not None:
+            self._closing.callback(MetricsServer(metrics, NodeCollector(self.figures, self.params.name)).close)
         self._save_addresses()
         self._sweep_bans()
         anchors = self.database.call(take_anchors) if config.automatic else []
@@ -340,24 +354,5 @@ class Node:
             stop=self.stop,
             wake_timers=self.timers.clock_was_set,
             persist_marks=self._persist_marks,
-            stats=self.stats,
+            stats=self.figures.report,
         )
-
-    def stats(self) -> Mapping[str, object]:
-        """The node's own figures: seconds for lag, bytes for memory and queues."""
-        resident, peak = memory_use()
-        index = self.chain.index
-        return {
-            "version": __version__,
-            "hub_lag": {name: round(value, 6) for name, value in self.lag.percentiles().items()},
-            "greenlets": count_greenlets(),
-            "memory": {"resident": resident, "peak": peak},
-            "listening": [str(address) for address in self.network.listening],
-            "send_queue_bytes": self.network.manager.send_queue_bytes,
-            "receive_budget_used": self.network.manager.receive_budget_used,
-            "timers": len(self.timers),
-            "peers": len(self.network.peers),
-            "addresses": len(self.addrman),
-            "headers": len(index),
-            "dials": self.network.dialer.attempts,
-        }

@@ -343,6 +343,9 @@ class Config:
         10, SECONDS, "Logging", "seconds between log lines about progress, where the output is no terminal"
     )
     printtoconsole: bool = _option(True, BOOLEAN, "Logging", "log to the terminal as well")
+    metrics: str | None = _option(
+        None, HOST, "Logging", "IP:PORT at which Prometheus may collect figures; whoever can connect can read them"
+    )
     capturemessages: bool = _option(
         False, BOOLEAN, "Logging", "write every message of every peer to files below message_capture/"
     )

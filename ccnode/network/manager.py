@@ -24,6 +24,7 @@ from ccnode.network.budget import RECEIVE_BUDGET, ReceiveBudget
 from ccnode.network.capture import MessageCapture
 from ccnode.network.connection import DEFAULT_MAX_RECEIVE_BUFFER, DEFAULT_MAX_SEND_BUFFER, Connection
 from ccnode.network.hub import breathe, spawn
+from ccnode.network.statistics import NO_VERSION, NOT_ACCEPTING, ConnectionStatistics
 from ccnode.network.timers import Timeline, Timers
 from ccnode.peers.addrman import AddrMan
 from ccnode.peers.gossip import AddressGossip
@@ -104,6 +105,7 @@ class ConnectionManager:
         """
         self.peers: dict[int, Connection] = {}
         self.traffic = Traffic(clock, max_upload)
+        self.statistics = ConnectionStatistics()
         self._capture = capture
         self.network_active = True
         self._magic = magic
@@ -178,15 +180,19 @@ class ConnectionManager:
     def accept(self, sock: socket.socket, remote: NetworkAddress, local: NetworkAddress, entrance: Entrance) -> None:
         """Take an inbound connection that came in through ``entrance``, or close it at once if it is not wanted."""
         if not self.network_active or self._closing >= MAX_CLOSING:
+            self.statistics.refused[NOT_ACCEPTING] += 1
             sock.close()
             return
         admission = self._rooms.inbound.admit(remote, entrance, self._staying_inbound.values())
         if admission.refusal is not None:
+            self.statistics.refused[admission.refusal] += 1
             log.debug("inbound connection%s dropped (%s)", self._from(remote), admission.refusal)
             sock.close()
             return
         if admission.victim is not None:
+            self.statistics.evicted += 1
             self.peers[admission.victim].disconnect("evicted for another inbound peer")
+        self.statistics.accepted += 1
         peer = self.add(sock, remote, ConnectionType.INBOUND)
         peer.bind = local
         peer.permissions = admission.permissions
@@ -240,6 +246,8 @@ class ConnectionManager:
         self._timers.disarm(peer.id)
         self._ended_received.update(peer.received_per_message)
         self._ended_sent.update(peer.sent_per_message)
+        if not peer.inbound and not peer.version:
+            self.statistics.failed(peer.connection_type, NO_VERSION)
         self._rooms.handshake.gone(peer)
         self._rooms.gossip.left(peer)
         if peer.handshake_complete and peer.connection_type in SHOWN_TO_OTHERS:

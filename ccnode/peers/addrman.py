@@ -34,6 +34,7 @@ from ccnode.peers.addrman_tables import (
     KEY_SIZE,
     NEW_BUCKETS,
     TRIED_BUCKETS,
+    Occupancy,
     Placement,
     Table,
 )
@@ -337,6 +338,10 @@ class AddrMan:
         """How many addresses there are: of a network or all, in the new table, the tried one or both."""
         networks = None if network is None else (network,)
         return sum(self._count(tried, networks) for tried in (False, True) if in_new is None or tried is not in_new)
+
+    def occupancy(self, tried: bool) -> Occupancy:
+        """How full a table is."""
+        return (self._tried if tried else self._new).occupancy()
 
     def __len__(self) -> int:
         return len(self._all)

@@ -12,6 +12,7 @@ a bucket began to or no longer does.
 """
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
@@ -85,6 +86,19 @@ def _address_key(address: NetworkAddress) -> bytes:
     return _vector(addr + address.port.to_bytes(2, "big"))
 
 
+@dataclass(frozen=True, slots=True)
+class Occupancy:
+    """How full a table is. Slots are more than addresses: one of the new table may have up to eight."""
+
+    slots: int
+    taken: int
+    buckets: int
+    begun: int
+    """Buckets with an entry."""
+    full: int
+    """Buckets without a free slot."""
+
+
 class Table:
     """Slots, and who is in them."""
 
@@ -95,6 +109,12 @@ class Table:
         self._by_network: dict[Network, list[int]] = {}
         self._listed: dict[frozenset[Network] | None, list[int]] = {}
         """By networks: the buckets with an entry of one of them."""
+
+    def occupancy(self) -> Occupancy:
+        """Takes a tenth of a millisecond."""
+        counts = [taken.bit_count() for taken in self._taken]
+        begun = len(counts) - counts.count(0)
+        return Occupancy(len(self.slots), sum(counts), len(counts), begun, counts.count(BUCKET_SIZE))
 
     def is_free(self, slot: int) -> bool:
         """Whether there is such a slot, and nobody in it."""

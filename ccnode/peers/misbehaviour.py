@@ -14,6 +14,7 @@ Neither protects against an attacker with many addresses; both save the work of 
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from enum import Enum
 from typing import Final
@@ -103,9 +104,12 @@ class Misbehaviour:
         """:param bans: where the classic model bans; None for Core's model."""
         self._discouragement = discouragement
         self._bans = bans
+        self.reported: Counter[Violation] = Counter()
+        """How often which since the start, by all peers together."""
 
     def report(self, peer: Peer, violation: Violation, detail: str = "") -> None:
         """``peer`` did something wrong; ``detail`` says what in particular."""
+        self.reported[violation] += 1
         before = peer.misbehaviour_score
         peer.misbehaviour_score += violation.points
         peer.violations[violation.label] = peer.violations.get(violation.label, 0) + 1

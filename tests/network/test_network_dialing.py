@@ -22,6 +22,7 @@ from ccnode.network.dns import HostResolver
 from ccnode.network.listener import Listener, bind
 from ccnode.network.routes import Routes
 from ccnode.network.socks5 import ProxyError
+from ccnode.network.statistics import ConnectionStatistics
 from ccnode.peers.peer import ConnectionType
 from ccnode.rng import Rng
 from ccnode.wire.address import NetworkAddress
@@ -128,6 +129,7 @@ class FakeManager:
     def __init__(self) -> None:
         self.peers: dict[int, FakeLink] = {}
         self.network_active = True
+        self.statistics = ConnectionStatistics()
 
     def add(self, _sock, address: NetworkAddress, kind: ConnectionType, name: str | None) -> FakeLink:
         link = FakeLink(address, kind, name or str(address))
