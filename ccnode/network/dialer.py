@@ -2,11 +2,11 @@
 
 Each configured target (``connect``, ``addnode``) has a greenlet that keeps it connected: dial, wait for the end of the
 connection, pause, dial again. The pause doubles up to Core's cap for the kind of target and starts small again after a
-connection that lasted. Names are looked up before they are dialed, or left to the proxy if there is one for names
+connection that lasted. Of the ``addnode`` targets only `ADDNODE_SLOTS` are connected at a time, the others wait their
+turn. Names are looked up before they are dialed, or left to the proxy if there is one for names
 (``routes.py``). Automatic connections are ``outbound.py``'s.
 """
 
-import contextlib
 import logging
 import socket
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import gevent
 from gevent.event import Event
+from gevent.lock import BoundedSemaphore, DummySemaphore
 
 from ccnode.clock import Clock
 from ccnode.network.connection import Connection
@@ -40,6 +41,9 @@ CONNECT_LONGEST_PAUSE = 5.0
 ADDNODE_LONGEST_PAUSE = 60.0
 """Seconds, for ``addnode`` targets (Core's cap)."""
 
+ADDNODE_SLOTS = 8
+"""``addnode`` targets that are dialed or connected at a time (Core: ``MAX_ADDNODE_CONNECTIONS``)."""
+
 LASTING = 60.0
 """A connection of at least so many seconds was a good one: the next pause starts small."""
 
@@ -53,6 +57,7 @@ class Target:
 
     text: str
     longest_pause: float
+    slots: BoundedSemaphore | DummySemaphore
     wanted: bool = True
     task: gevent.Greenlet | None = None
     peer: Connection | None = None
@@ -81,6 +86,7 @@ class Dialer:
         self._rng = rng
         self._timeout = timeout
         self._targets: dict[str, Target] = {}
+        self._addnode_slots = BoundedSemaphore(ADDNODE_SLOTS)
         self._stopping = Event()
         self.failures: dict[str, str] = {}
         """Target to reason, the last `MAX_FAILURES` that failed."""
@@ -95,26 +101,18 @@ class Dialer:
     def connect(self, targets: Sequence[str]) -> None:
         """Keep the ``connect`` targets of the configuration connected."""
         for text in targets:
-            self._keep_target(text, CONNECT_LONGEST_PAUSE)
+            self._keep_target(Target(text, CONNECT_LONGEST_PAUSE, DummySemaphore()))
 
     @property
     def added_nodes(self) -> list[str]:
         """The targets that ``addnode`` added."""
-        return [target.text for target in self._targets.values() if target.longest_pause == ADDNODE_LONGEST_PAUSE]
-
-    def added_addresses(self) -> set[NetworkAddress]:
-        """Those of them that are numeric."""
-        found = set()
-        for text in self.added_nodes:
-            with contextlib.suppress(ValueError):
-                found.add(self._routes.locate(NetworkAddress.parse(text, self._resolver.default_port)))
-        return found
+        return [target.text for target in self._targets.values() if target.slots is self._addnode_slots]
 
     def add_node(self, text: str) -> bool:
         """Keep ``text`` connected from now on; False if it already is a target."""
         if text in self._targets:
             return False
-        self._keep_target(text, ADDNODE_LONGEST_PAUSE)
+        self._keep_target(Target(text, ADDNODE_LONGEST_PAUSE, self._addnode_slots))
         return True
 
     def remove_node(self, text: str) -> bool:
@@ -131,27 +129,34 @@ class Dialer:
         """One attempt; returns after it, with the connection if there is one."""
         return self._dial_text(text, kind)
 
-    def _keep_target(self, text: str, longest_pause: float) -> None:
-        target = Target(text, longest_pause)
-        self._targets[text] = target
-        target.task = spawn(f"target {text}", self._keep, target)
+    def _keep_target(self, target: Target) -> None:
+        self._targets[target.text] = target
+        target.task = spawn(f"target {target.text}", self._keep, target)
 
     def _keep(self, target: Target) -> None:
         pause = FIRST_PAUSE
         while target.wanted and not self._stopping.is_set():
-            began = self._clock.steady()
-            if self._manager.network_active:
-                target.peer = self._dial_text(target.text, ConnectionType.MANUAL)
-            if target.peer is not None:
-                self._manager.wait_gone(target.peer)
-                target.peer = None
-                if self._clock.steady() - began >= LASTING:
-                    pause = FIRST_PAUSE
+            with target.slots:
+                lasted = self._connect_once(target)
+            if lasted >= LASTING:
+                pause = FIRST_PAUSE
             if self._stopping.wait(pause):
                 return
             pause = min(pause * 2, target.longest_pause)
 
+    def _connect_once(self, target: Target) -> float:
+        """Dial, and return at the end of the connection, if there was one; how many seconds it lasted."""
+        began = self._clock.steady()
+        target.peer = self._dial_text(target.text, ConnectionType.MANUAL)
+        if target.peer is None:
+            return 0.0
+        self._manager.wait_gone(target.peer)
+        target.peer = None
+        return self._clock.steady() - began
+
     def _dial_text(self, text: str, kind: ConnectionType) -> Connection | None:
+        if not self._manager.network_active:
+            return None
         if self._manager.is_connected_to_name(text):
             self._failed(text, kind, ALREADY_CONNECTED)
             return None
@@ -180,6 +185,8 @@ class Dialer:
         address's own fault.
         """
         shown = name or str(address)
+        if not self._manager.network_active:
+            return None
         if self._manager.is_connected_to(address):
             self._failed(shown, kind, ALREADY_CONNECTED)
             return None

@@ -275,6 +275,45 @@ def test_added_nodes_come_and_go(board: Switchboard) -> None:
     assert "dns is off" in board.dialer.failures["nowhere.example"]
 
 
+def test_only_eight_addnode_targets_are_connected_at_a_time(board: Switchboard) -> None:
+    for port in range(1, 11):
+        board.dialer.add_node(f"127.0.0.1:{port}")
+    first = {f"127.0.0.1:{port}" for port in range(1, 9)}
+    eventually(lambda: set(board.connected()) == first)
+    gevent.sleep(0.05)
+    assert set(board.dialed) == first, "the others wait"
+    board.dialer.connect(["127.0.0.1:77"])
+    assert board.dialer.try_once("127.0.0.1:78") is not None
+    eventually(lambda: len(board.connected()) == 10)
+    ended = next(link for link in board.manager.peers.values() if str(link.address) == "127.0.0.1:3")
+    ended.ended.set()
+    eventually(lambda: "127.0.0.1:9" in board.connected())
+    board.dialer.remove_node("127.0.0.1:10")
+    next(link for link in board.manager.peers.values() if str(link.address) == "127.0.0.1:4").ended.set()
+    eventually(lambda: "127.0.0.1:3" in board.connected())
+    assert "127.0.0.1:10" not in board.dialed
+
+
+def test_with_the_network_off_nothing_is_dialed_or_looked_up(board: Switchboard) -> None:
+    board.manager.network_active = False
+    board.dialer.connect(["127.0.0.1:1"])
+    board.dialer.add_node("127.0.0.1:2")
+    assert board.dialer.try_once("nowhere.example") is None
+    assert board.dialer.dial(NetworkAddress.parse("8.8.8.8:8333"), OUTBOUND) is None
+    gevent.sleep(0.05)
+    assert (board.dialed, board.dialer.failures, board.book.attempts) == ([], {}, [])
+    board.manager.network_active = True
+    eventually(lambda: len(board.connected()) == 2)
+
+
+def test_a_target_is_connected_once_by_name_and_by_address(board: Switchboard) -> None:
+    assert board.dialer.try_once("127.0.0.1:5") is not None
+    assert board.dialer.try_once("127.0.0.1:5") is None, "by name"
+    assert board.dialer.dial(NetworkAddress.parse("127.0.0.1:5"), OUTBOUND) is None, "by address and port"
+    assert board.dialer.try_once("127.0.0.1:6") is not None, "a person may have two connections to one address"
+    assert board.dialed == ["127.0.0.1:5", "127.0.0.1:6"]
+
+
 def test_a_real_connection_and_its_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routes_module, "socket", gevent.socket)
     server = listening()
