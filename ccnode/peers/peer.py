@@ -163,8 +163,15 @@ class Peer(ABC):
 
     @property
     def network(self) -> Network:
-        """Through which the connection goes: an onion service's peers come from this machine."""
-        return Network.ONION if self.inbound_onion else self.address.reported_network()
+        """Through which the connection goes: an onion service's peers come from this machine.
+
+        Of a name that a proxy looked up, nobody knows.
+        """
+        if self.inbound_onion:
+            return Network.ONION
+        if self.address.network is Network.INTERNAL:
+            return Network.NOT_PUBLICLY_ROUTABLE
+        return self.address.reported_network()
 
     @property
     def handshake_complete(self) -> bool:

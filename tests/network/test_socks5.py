@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccnode.errors import ExitStatus, StartupError
+from ccnode.config import load_config
+from ccnode.errors import ConfigError, ExitStatus, StartupError
 from ccnode.network import routes as routes_module
 from ccnode.network import socks5
 from ccnode.network.proxies import build_routes, reachable_networks
@@ -374,3 +375,23 @@ def test_what_cannot_be_is_refused_in_cores_words(options, message: str) -> None
         build_routes(Config(**options))
     assert str(caught.value) == message
     assert caught.value.exit_status is ExitStatus.CONFIG
+
+
+def test_with_a_proxy_the_node_hides_unless_told_not_to() -> None:
+    hidden = load_config(["--proxy=127.0.0.1"])
+    assert (hidden.listen, hidden.discover, hidden.natpmp) == (False, False, False)
+    assert hidden.origins["listen"] == "implied by proxy"
+    told = load_config(["--proxy=127.0.0.1", "--listen", "--discover", "--natpmp"])
+    assert (told.listen, told.discover, told.natpmp) == (True, True, True)
+    for arguments in (["--proxy=0"], ["--proxy="], ["--proxy=127.0.0.1", "--noproxy"], ["--onion=127.0.0.1"]):
+        assert load_config(arguments).listen, arguments
+
+
+def test_options_are_taken_back_like_others() -> None:
+    assert load_config(["--onion=127.0.0.1", "--noonion"]).onion == "0"
+    assert load_config(["--proxy=1.2.3.4", "--noproxy", "--proxy=1.2.3.5"]).proxy == ("1.2.3.5",)
+    for argument in ("--nolistenonion", "--listenonion=0", "--noi2psam", "--i2pacceptincoming=0"):
+        assert load_config([argument]).ignored
+    for argument in ("--listenonion", "--i2psam=127.0.0.1:7656", "--i2pacceptincoming", "--torcontrol=127.0.0.1:9051"):
+        with pytest.raises(ConfigError, match="this node does not have"):
+            load_config([argument])

@@ -187,6 +187,22 @@ def test_an_address_that_means_nothing_to_the_peer_is_not_told(address: str) -> 
     assert ours.addr_recv == ServiceAddress(0)
 
 
+def test_the_address_of_a_proxy_of_ours_is_not_told_as_the_peers() -> None:
+    desk = Desk(INBOUND)
+    told = Handshake(
+        services=0,
+        user_agent="/ccnode:0.1.0/",
+        clock=ManualClock(NOW),
+        rng=seeded_rng(),
+        our_height=lambda: 0,
+        limited_peers_suffice=lambda: False,
+        is_proxy=lambda address: address == desk.peer.address,
+    )
+    told.handle(desk.peer, THEIR_VERSION)
+    [ours] = desk.peer.take(Version)
+    assert ours.addr_recv == ServiceAddress(THEIR_VERSION.services)
+
+
 def test_what_the_peer_says_is_kept() -> None:
     desk = Desk(OUTBOUND)
     desk.receive(THEIR_VERSION)
