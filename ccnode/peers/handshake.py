@@ -227,7 +227,7 @@ class Handshake:
             version=PROTOCOL_VERSION,
             services=self.services,
             timestamp=int(self._clock.now()),
-            addr_recv=ServiceAddress(peer.services, peer.address) if tellable else ServiceAddress(peer.services),
+            addr_recv=ServiceAddress(0, address) if tellable else ServiceAddress(),
             addr_from=ServiceAddress(self.services),
             nonce=peer.local_nonce,
             user_agent=self.user_agent.encode("ascii"),

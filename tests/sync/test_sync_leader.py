@@ -4,6 +4,7 @@ import pytest
 
 from ccnode.chain.networks import REGTEST
 from ccnode.peers.peer import ConnectionType
+from ccnode.peers.permissions import Permission
 from ccnode.sync.progress import Phase
 from ccnode.sync.state import (
     ANSWER_PATIENCE,
@@ -64,6 +65,28 @@ def test_near_the_tip_everyone_is_asked_from_the_parent_of_our_best_header() -> 
 def test_only_peers_that_serve_blocks_are_asked(kind, services: int, asked: int) -> None:
     room, _ = recent_room()
     assert len(room.asked(room.join(kind, services=services))) == asked
+
+
+@pytest.mark.parametrize(
+    ("kind", "services", "permissions", "preferred"),
+    [
+        (OUTBOUND, 9, Permission.NONE, True),
+        (OUTBOUND, LIMITED, Permission.NONE, True),
+        (OUTBOUND, int(ServiceFlags.WITNESS), Permission.NONE, False),
+        (ConnectionType.BLOCK_RELAY_ONLY, 9, Permission.NONE, True),
+        (ConnectionType.MANUAL, 9, Permission.NONE, True),
+        (ConnectionType.ADDR_FETCH, 9, Permission.NONE, False),
+        (INBOUND, 9, Permission.NONE, False),
+        (INBOUND, 9, Permission.NO_BAN, True),
+        (INBOUND, 0, Permission.NO_BAN, False),
+    ],
+)
+def test_who_is_preferred(kind, services: int, permissions: Permission, preferred: bool) -> None:
+    room = SyncRoom()
+    peer = newcomer(room, kind)
+    peer.services, peer.permissions = services, permissions
+    room.sync.joined(peer)
+    assert room.state(peer).preferred is preferred
 
 
 def test_a_preferred_peer_comes_before_the_others() -> None:
