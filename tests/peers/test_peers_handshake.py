@@ -142,6 +142,7 @@ FEATURES = ["wtxidrelay", "sendaddrv2", "verack"]
         (OUTBOUND, ["version"], [*FEATURES, "getaddr"]),
         (ConnectionType.MANUAL, ["version"], [*FEATURES, "getaddr"]),
         (ConnectionType.ADDR_FETCH, ["version"], [*FEATURES, "getaddr"]),
+        (ConnectionType.FEELER, ["version"], [*FEATURES, "getaddr"]),
         (ConnectionType.BLOCK_RELAY_ONLY, ["version"], FEATURES),
     ],
 )
@@ -178,6 +179,36 @@ def test_our_version_tells_nothing_about_our_address() -> None:
     assert ours.user_agent == b"/ccnode:0.1.0/"
 
 
+@pytest.mark.parametrize("kind", list(ConnectionType))
+def test_no_peer_is_asked_for_transactions(kind: ConnectionType) -> None:
+    desk = Desk(kind)
+    desk.receive(THEIR_VERSION)
+    [ours] = desk.peer.take(Version)
+    assert ours.relay is False
+
+
+def test_the_bytes_of_the_addresses_in_our_version() -> None:
+    desk = Desk(INBOUND)
+    desk.receive(THEIR_VERSION)
+    [ours] = desk.peer.take(Version)
+    payload = ours.encode()
+    recv, sender = payload[20:46], payload[46:72]
+    assert recv == bytes(8) + bytes(10) + b"\xff\xff" + bytes((8, 8, 8, 8)) + (8333).to_bytes(2, "big")
+    assert sender == (8).to_bytes(8, "little") + bytes(16) + bytes(2), "our services, no address, port 0"
+
+
+def test_every_connection_has_a_nonce_of_its_own() -> None:
+    desk = Desk(INBOUND)
+    nonces = set()
+    for number in range(100):
+        peer = FakePeer(number)
+        desk.handshake.start(peer)
+        [ours] = peer.take(Version)
+        nonces.add(ours.nonce)
+    assert len(nonces) == 100
+    assert 0 not in nonces
+
+
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1:8333", "10.0.0.1:8333", "pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd.onion:8333"],
@@ -200,7 +231,7 @@ def test_the_address_of_a_proxy_of_ours_is_not_told_as_the_peers() -> None:
     )
     told.handle(desk.peer, THEIR_VERSION)
     [ours] = desk.peer.take(Version)
-    assert ours.addr_recv == ServiceAddress(THEIR_VERSION.services)
+    assert ours.addr_recv == ServiceAddress()
 
 
 def test_what_the_peer_says_is_kept() -> None:
@@ -282,6 +313,39 @@ def test_obsolete_versions_are_refused(version: int, refused: bool, kind: Connec
     desk.receive(replace(THEIR_VERSION, version=version))
     assert desk.peer.closing is refused
     assert bool(desk.peer.sent) is not refused
+
+
+def test_the_checks_on_version_come_in_cores_order() -> None:
+    """What a peer offers is noted first; then services, version and nonce are looked at, and only then do we answer."""
+    desk = Desk(OUTBOUND)
+    [ours] = desk.peer.take(Version)
+    seen: list[int] = []
+    desk.handshake.notifies(lambda peer: seen.append(peer.services), lambda _: None, lambda _: None)
+    faulty = replace(THEIR_VERSION, services=1, version=31799, nonce=ours.nonce)
+    desk.receive(faulty)
+    assert "services" in (desk.peer.disconnect_reason or "")
+    inbound = FakePeer(1, INBOUND)
+    desk.handshake.start(inbound)
+    desk.handshake.handle(inbound, faulty)
+    assert inbound.disconnect_reason == "obsolete protocol version 31799", "nothing is demanded of it but a version"
+    assert seen == [1, 1]
+    assert (desk.peer.version, inbound.version, inbound.sent) == (0, 0, []), "nothing is kept and nothing is said"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ConnectionType if kind is not INBOUND])
+def test_every_kind_of_outbound_connection_is_known_by_its_nonce(kind: ConnectionType) -> None:
+    desk = Desk(kind)
+    [ours] = desk.peer.take(Version)
+    mirror = FakePeer(1, INBOUND)
+    desk.handshake.start(mirror)
+    desk.handshake.handle(mirror, ours)
+    assert mirror.closing
+
+
+def test_a_version_without_a_nonce_is_never_our_own() -> None:
+    desk = Desk(INBOUND)
+    desk.receive(replace(THEIR_VERSION, addr_from=None, nonce=None, user_agent=None, start_height=None, relay=None))
+    assert not desk.peer.closing
 
 
 def test_a_connection_to_ourselves_ends_before_we_say_anything() -> None:
