@@ -120,7 +120,12 @@ class HeaderPeer:
     """A listening peer that serves ``headers`` (without the genesis) above ``genesis_hash``."""
 
     def __init__(
-        self, headers: Sequence[bytes], genesis: bytes, magic: bytes = REGTEST_MAGIC, host: str = "127.0.0.1"
+        self,
+        headers: Sequence[bytes],
+        genesis: bytes,
+        magic: bytes = REGTEST_MAGIC,
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         self.magic = magic
         self._lock = threading.Lock()
@@ -128,7 +133,7 @@ class HeaderPeer:
         self.requests: list[GetHeaders] = []
         self.links: list[Link] = []
         self.connections = 0
-        self._listener = socket.create_server((host, 0))
+        self._listener = socket.create_server((host, port))
         self.host, self.port = self._listener.getsockname()
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
