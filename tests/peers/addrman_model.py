@@ -4,6 +4,7 @@ It shares nothing with the real one but net groups, the value types and the cons
 """
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -197,3 +198,30 @@ class NaiveAddrMan:
             elif now - info.last_success > 40 * 60:
                 self.good(info.address, now, False)
                 self.collisions.remove(number)
+
+    def chance(self, info: Info, now: int) -> float:
+        chance = 1.0
+        if now - info.last_try < 600:
+            chance *= 0.01
+        for _ in range(min(info.attempts, 8)):
+            chance *= 0.66
+        return chance
+
+    def select(self, now: int, new_only: bool, networks: Collection[Network] | None) -> NetworkAddress:
+        """There must be an entry to be found."""
+        wanted = {n for n, info in self.infos.items() if networks is None or info.address.network in networks}
+        new = {slot: number for slot, number in self.new.items() if number in wanted}
+        tried = {slot: number for slot, number in self.tried.items() if number in wanted}
+        search_tried = not new_only and bool(tried) and (not new or self.rng.random() < 0.5)
+        table, buckets = (tried, 256) if search_tried else (new, 1024)
+        filled = {bucket for bucket, _ in table}
+        factor = 1.0
+        while True:
+            bucket, start = self.rng.randrange(buckets), self.rng.randrange(64)
+            if bucket not in filled:  # most are not
+                continue
+            places = ((bucket, (start + step) % 64) for step in range(64))
+            found = next(table[place] for place in places if place in table)
+            if self.rng.random() < factor * self.chance(self.infos[found], now):
+                return self.infos[found].address
+            factor *= 1.2
