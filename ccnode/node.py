@@ -117,7 +117,7 @@ class Node:
             rng,
             networks=self.routes.reachable,
             unwanted=unwanted,
-            local=local_addresses(config, params.default_port, rng),
+            local=local_addresses(config, params.default_port, self.routes, rng),
             services=services,
             listens=config.listen,
             is_ibd=self.chain.is_ibd,
@@ -184,7 +184,7 @@ class Node:
         for address in self.network.invites_to:
             self.gossip.local.add(address, LOCAL_BIND)
         for address in behind_wildcards(self.network.invites_to, interface_addresses()):
-            self.gossip.local.add(address, LOCAL_INTERFACE)
+            self.gossip.local.add(self.routes.locate(address), LOCAL_INTERFACE)
         self._map_port()
         self._closing.callback(self.admin.close)
         self.admin.start()

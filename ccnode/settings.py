@@ -13,7 +13,6 @@ from ccnode.errors import ExitStatus, StartupError
 from ccnode.network.dialer import Dialer
 from ccnode.network.dns import DNS_PORT, SeedResolver
 from ccnode.network.manager import ConnectionManager
-from ccnode.network.proxies import reachable_networks
 from ccnode.network.routes import Routes
 from ccnode.network.seeding import Seeding
 from ccnode.options import UPLOAD_TARGET_UNIT, Config, parse_bytes
@@ -159,13 +158,13 @@ def dns_servers(config: Config) -> list[NetworkAddress]:
         raise StartupError(f"dnsserver: {error}", ExitStatus.CONFIG) from error
 
 
-def local_addresses(config: Config, default_port: int, rng: Rng) -> LocalAddresses:
+def local_addresses(config: Config, default_port: int, routes: Routes, rng: Rng) -> LocalAddresses:
     """What the configuration says about our own addresses; StartupError if an ``externalip`` is none."""
     port = listening_port(config, default_port)
-    local = LocalAddresses(rng, port=port, networks=reachable_networks(config), discover=config.discover)
+    local = LocalAddresses(rng, port=port, networks=routes.reachable, discover=config.discover)
     for text in config.externalip:
         try:
-            address = NetworkAddress.parse(text, port)
+            address = routes.locate(NetworkAddress.parse(text, port))
         except ValueError as error:
             raise StartupError(f"Cannot resolve -externalip address: '{text}'", ExitStatus.CONFIG) from error
         if not local.add(address, LOCAL_MANUAL):

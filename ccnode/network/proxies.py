@@ -46,10 +46,16 @@ class _Given:
     text: str
 
 
-def reachable_networks(config: Config) -> frozenset[Network]:
-    """Where automatic connections go."""
+def build_routes(config: Config) -> Routes:
+    """How each network is reached. Looks up the names of proxies."""
+    proxies = {network: _find_proxy(given, config) for network, given in _given_proxies(config).items()}
+    name_proxy = proxies.pop(_NAMES, None)
+    return Routes(reachable=_reachable(config, tor=Network.ONION in proxies), proxies=proxies, name_proxy=name_proxy)
+
+
+def _reachable(config: Config, *, tor: bool) -> frozenset[Network]:
     usable = {Network.IPV4, Network.IPV6}
-    if Network.ONION in _given_proxies(config):
+    if tor:
         usable.add(Network.ONION)
     if config.cjdnsreachable:
         usable.add(Network.CJDNS)
@@ -61,14 +67,8 @@ def reachable_networks(config: Config) -> frozenset[Network]:
     return wanted or frozenset(usable)
 
 
-def build_routes(config: Config) -> Routes:
-    """How each network is reached. Looks up the names of proxies."""
-    proxies = {network: _find_proxy(given, config) for network, given in _given_proxies(config).items()}
-    name_proxy = proxies.pop(_NAMES, None)
-    return Routes(reachable=reachable_networks(config), proxies=proxies, name_proxy=name_proxy)
-
-
 def _given_proxies(config: Config) -> dict[Network, _Given]:
+    """By network, the proxy that the options leave it."""
     found: dict[Network, _Given] = {}
     for text in config.proxy:
         address, equals, network = text.rpartition("=") if "=" in text else (text, "", "")

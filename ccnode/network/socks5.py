@@ -15,6 +15,7 @@ it sees each destination, and can connect us to somebody else.
 """
 
 import contextlib
+import errno
 import socket
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -61,6 +62,8 @@ REPLIES: Final = {
 }
 """What the reply codes mean, in Core's words. Those from 0xF0 on are Tor's (``ExtendedErrors``)."""
 
+_ERRNOS: Final = {3: errno.ENETUNREACH, 4: errno.EHOSTUNREACH, 5: errno.ECONNREFUSED, 6: errno.ETIMEDOUT}
+
 
 class ProxyError(OSError):
     """The proxy itself cannot be used; this says nothing about the destination."""
@@ -103,11 +106,17 @@ def request(host: bytes, port: int) -> Steps:
     if version != VERSION:
         raise OSError("the proxy's answer is not SOCKS5")
     if reply != SUCCEEDED:
-        raise OSError(REPLIES.get(reply, f"unknown (0x{reply:02x})"))
+        raise _refusal(reply)
     if reserved != RESERVED or kind not in (*BOUND_SIZES, DOMAIN_NAME):
         raise OSError("the proxy's answer is malformed")
     size = (yield b"", 1)[0] if kind == DOMAIN_NAME else BOUND_SIZES[kind]
     yield b"", size + PORT_SIZE
+
+
+def _refusal(reply: int) -> OSError:
+    """Of the class that a direct connection would have failed with, if there is one."""
+    text = REPLIES.get(reply, f"unknown (0x{reply:02x})")
+    return OSError(_ERRNOS[reply], text) if reply in _ERRNOS else OSError(text)
 
 
 def negotiate(sock: socket.socket, host: str, port: int, credentials: Credentials | None = None) -> None:
@@ -142,5 +151,5 @@ def _exchange(sock: socket.socket, data: bytes, size: int) -> bytes:
                     raise OSError("the proxy closed the connection")
                 answer += piece
     except DeadlineExceeded:
-        raise OSError("the proxy does not answer") from None
+        raise TimeoutError("the proxy does not answer") from None
     return answer

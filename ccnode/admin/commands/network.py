@@ -240,10 +240,13 @@ def _added_node(context: AdminContext, target: str) -> dict[str, object]:
     except ValueError:  # a name: then the peer that was dialed by it
         address = None
     peers = [peer for peer in context.net.peers.values() if target == peer.name or address == peer.address]
-    shown = [
-        {"address": str(peer.address), "connected": "inbound" if peer.inbound else "outbound"} for peer in peers[:1]
-    ]
+    shown = [{"address": _address(peer), "connected": "inbound" if peer.inbound else "outbound"} for peer in peers[:1]]
     return {"addednode": target, "connected": bool(peers), "addresses": shown}
+
+
+def _address(peer: Peer) -> str:
+    """The address, or the name where only a proxy knows the address."""
+    return peer.name if peer.address.network is Network.INTERNAL else str(peer.address)
 
 
 @command(
