@@ -1,12 +1,15 @@
 """Accepts inbound connections on one address.
 
 The accept loop is our own: gevent's servers stop accepting when their pool is full, and a node must accept and then
-decide. When the process runs out of file descriptors the loop pauses instead of spinning.
+decide. When the process runs out of file descriptors the loop pauses instead of spinning. Where every connection makes
+another one go, thousands of peers have to be compared for each: then the loop rests as long as that took, so that a
+flood of connections has no more than half of the time.
 """
 
 import errno
 import logging
 import socket
+import time
 from collections.abc import Callable
 
 import gevent
@@ -17,8 +20,11 @@ from ccnode.wire.address import Network, NetworkAddress
 
 log = logging.getLogger("ccnode.net")
 
-BACKLOG = 128
-"""Connections the kernel may hold for us."""
+BACKLOG = socket.SOMAXCONN
+"""Connections the kernel may hold for us, as in Core: they come in crowds when a node is back."""
+
+LONG = 0.002
+"""Seconds; what takes less to accept is not followed by a rest."""
 
 FULL_PAUSE = 0.5
 """Seconds without accepting when file descriptors or memory ran out."""
@@ -90,8 +96,13 @@ class Listener:
                     raise
                 breathe()
                 continue
+            began = time.monotonic()
             self._take(sock, remote)
-            breathe()
+            took = time.monotonic() - began
+            if took > LONG:
+                gevent.sleep(took)
+            else:
+                breathe()
 
     def _take(self, sock: socket.socket, remote: tuple[str, int]) -> None:
         try:

@@ -123,8 +123,7 @@ class ConnectionManager:
         self._ended_received: Counter[str] = Counter()
         self._ended_sent: Counter[str] = Counter()
         self._handling: Connection | None = None
-        # Kept, because looking for them among thousands of peers takes a millisecond of every event.
-        self._staying_inbound: dict[int, Peer] = {}
+        # Kept, because to look for them among thousands of peers takes a millisecond of every event.
         self._closing = 0
         self._dirty: list[int] = []
         self._tasks: dict[int, gevent.Greenlet] = {}
@@ -173,7 +172,7 @@ class ConnectionManager:
             peer.permissions = self._rooms.whitelist.permissions(address, Direction.MANUAL)
         self.peers[peer.id] = peer
         if peer.inbound:
-            self._staying_inbound[peer.id] = peer
+            self._rooms.inbound.joined(peer)
         self._tasks[peer.id] = spawn(f"peer-{peer.id}", self._run_peer, peer)
         return peer
 
@@ -183,7 +182,7 @@ class ConnectionManager:
             self.statistics.refused[NOT_ACCEPTING] += 1
             sock.close()
             return
-        admission = self._rooms.inbound.admit(remote, entrance, self._staying_inbound.values())
+        admission = self._rooms.inbound.admit(remote, entrance)
         if admission.refusal is not None:
             self.statistics.refused[admission.refusal] += 1
             log.debug("inbound connection%s dropped (%s)", self._from(remote), admission.refusal)
@@ -234,7 +233,7 @@ class ConnectionManager:
 
     def _began_closing(self, peer: Peer) -> None:
         self._closing += 1
-        self._staying_inbound.pop(peer.id, None)
+        self._rooms.inbound.left(peer)
 
     def _gone(self, peer: Connection) -> None:
         del self.peers[peer.id]
@@ -242,7 +241,7 @@ class ConnectionManager:
         if peer.closing:
             self._closing -= 1
         else:  # it was killed
-            self._staying_inbound.pop(peer.id, None)
+            self._rooms.inbound.left(peer)
         self._timers.disarm(peer.id)
         self._ended_received.update(peer.received_per_message)
         self._ended_sent.update(peer.sent_per_message)

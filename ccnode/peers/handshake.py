@@ -134,9 +134,9 @@ class Handshake:
         log.debug("peer=%d %s before the handshake was complete, ignored", peer.id, message.command)
         return True
 
-    def is_desirable(self, peer: Peer) -> bool:
-        """Whether ``peer`` offers all the services that we want of one."""
-        return not int(desirable_services(peer.services, self._limited_peers_suffice())) & ~peer.services
+    def is_desirable(self, services: int) -> bool:
+        """Whether they are all the services that we want of a peer."""
+        return not int(desirable_services(services, self._limited_peers_suffice())) & ~services
 
     def gone(self, peer: Peer) -> None:
         """The connection ended."""

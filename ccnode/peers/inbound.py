@@ -14,11 +14,11 @@ Connections that come from Tor's daemon show its address, not the peer's: of wha
 counts for them.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import blake2b
 from math import inf
+from typing import NamedTuple
 
 from ccnode.peers.bans import BanList
 from ccnode.peers.eviction import Candidate, select_to_evict
@@ -27,9 +27,6 @@ from ccnode.peers.peer import Peer
 from ccnode.peers.permissions import Direction, Permission, Whitelist
 from ccnode.rng import Rng
 from ccnode.wire.address import Network, NetworkAddress
-
-CACHED_GROUPS = 16_384
-"""Addresses whose keyed netgroup is kept: with thousands of peers it is most of the time that an eviction takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +68,14 @@ class Admission:
     """The id of the peer that makes room for it."""
 
 
+class _Inbound(NamedTuple):
+    """A peer that was let in, and what eviction wants to know of its address."""
+
+    peer: Peer
+    keyed_netgroup: int
+    is_local: bool
+
+
 class InboundPolicy:
     """Decides about inbound connections; what the node knows about addresses comes in as its parts."""
 
@@ -82,10 +87,10 @@ class InboundPolicy:
         discouragement: Discouragement,
         whitelist: Whitelist,
         netgroup: Callable[[NetworkAddress], bytes],
-        is_desirable: Callable[[Peer], bool],
+        is_desirable: Callable[[int], bool],
         rng: Rng,
     ) -> None:
-        """:param is_desirable: whether a peer offers all services that we want of one."""
+        """:param is_desirable: whether services are all that we want of a peer."""
         self._limits = limits
         self._bans = bans
         self._discouragement = discouragement
@@ -93,13 +98,19 @@ class InboundPolicy:
         self._netgroup = netgroup
         self._is_desirable = is_desirable
         self._secret = rng.getrandbits(128).to_bytes(16, "little")
-        self._keyed = lru_cache(CACHED_GROUPS)(self._keyed_netgroup)
+        self._inbound: dict[int, _Inbound] = {}
 
-    def admit(self, address: NetworkAddress, entrance: Entrance, inbound: Collection[Peer]) -> Admission:
-        """Decide about a connection from ``address`` that came in through ``entrance``.
+    def joined(self, peer: Peer) -> None:
+        """An inbound peer was let in."""
+        # All of them are asked for their groups at once, when one has to go.
+        self._inbound[peer.id] = _Inbound(peer, self._keyed_netgroup(peer.address), peer.address.is_local())
 
-        :param inbound: the inbound peers so far, without those that are going.
-        """
+    def left(self, peer: Peer) -> None:
+        """A peer is going, or gone."""
+        self._inbound.pop(peer.id, None)
+
+    def admit(self, address: NetworkAddress, entrance: Entrance) -> Admission:
+        """Decide about a connection from ``address`` that came in through ``entrance``."""
         permissions = self._whitelist.resolve(entrance.permissions)
         if not entrance.onion:
             permissions |= self._whitelist.permissions(address, Direction.INBOUND)
@@ -107,24 +118,24 @@ class InboundPolicy:
         if Permission.NO_BAN not in permissions:
             if self._bans.is_banned(address):
                 return Admission("banned")
-            if discouraged and len(inbound) + 1 >= self._limits.total:
+            if discouraged and len(self._inbound) + 1 >= self._limits.total:
                 return Admission("discouraged")
-            crowd = None if entrance.onion else self._crowd(address, inbound)
+            crowd = None if entrance.onion else self._crowd(address)
             if crowd is not None:
                 return Admission(crowd)
-        if len(inbound) < self._limits.total:
+        if len(self._inbound) < self._limits.total:
             return Admission(None, permissions, discouraged)
-        victim = select_to_evict([self._candidate(peer) for peer in inbound])
+        victim = select_to_evict(self._candidates())
         if victim is None:
             return Admission("all slots are taken, and nobody can make room")
         return Admission(None, permissions, discouraged, victim)
 
-    def _crowd(self, address: NetworkAddress, inbound: Collection[Peer]) -> str | None:
+    def _crowd(self, address: NetworkAddress) -> str | None:
         """Which limit on connections from one place another one from ``address`` would break."""
         limits = self._limits
         if not (limits.per_address or limits.per_netgroup):
             return None
-        shown = [peer.address for peer in inbound if not peer.inbound_onion]
+        shown = [entry.peer.address for entry in self._inbound.values() if not entry.peer.inbound_onion]
         limit = limits.per_address
         if limit and sum(other.addr == address.addr for other in shown) >= limit:
             return "maxinboundperip connections from its address"
@@ -135,23 +146,35 @@ class InboundPolicy:
                 return "maxinboundpernetgroup connections from its netgroup"
         return None
 
-    def _candidate(self, peer: Peer) -> Candidate:
-        return Candidate(
-            id=peer.id,
-            connected=int(peer.connected_at),
-            keyed_netgroup=self._keyed(peer.address),
-            min_ping=inf if peer.min_ping is None else peer.min_ping,
-            # To us a new header is what a new block is to a node that has blocks: it cannot be had for nothing.
-            last_block=int(max(peer.last_block, peer.last_header)),
-            last_transaction=int(peer.last_transaction),
-            relevant_services=self._is_desirable(peer),
-            relays_transactions=bool(peer.version) and peer.relay,
-            prefer_evict=peer.prefer_evict,
-            is_local=peer.address.is_local(),
-            network=Network.ONION if peer.inbound_onion else peer.address.network,
-            no_ban=Permission.NO_BAN in peer.permissions,
-            score=peer.misbehaviour_score,
-        )
+    def _candidates(self) -> list[Candidate]:
+        """All inbound peers as eviction sees them. There may be thousands, so it is one dense loop: 1 us for each."""
+        candidates, desirable = [], dict[int, bool]()
+        for peer, keyed_netgroup, is_local in self._inbound.values():
+            services = peer.services
+            if services not in desirable:
+                desirable[services] = self._is_desirable(services)
+            block, header = peer.last_block, peer.last_header
+            candidates.append(
+                Candidate(
+                    peer.id,
+                    int(peer.connected_at),
+                    keyed_netgroup,
+                    inf if peer.min_ping is None else peer.min_ping,
+                    # A new header is to us what a new block is to a node that has blocks: it is not had for nothing.
+                    int(block if block > header else header),
+                    int(peer.last_transaction),
+                    desirable[services],
+                    peer.version > 0 and peer.relay,
+                    False,
+                    peer.prefer_evict,
+                    is_local,
+                    Network.ONION if peer.inbound_onion else peer.address.network,
+                    Permission.NO_BAN in peer.permissions,
+                    True,
+                    peer.misbehaviour_score,
+                )
+            )
+        return candidates
 
     def _keyed_netgroup(self, address: NetworkAddress) -> int:
         """A number for the group that nobody without the secret can foresee."""

@@ -36,17 +36,22 @@ class Door:
             discouragement=self.discouragement,
             whitelist=Whitelist(map(parse_whitelist, whitelisted), implicit(relay=True, force_relay=False)),
             netgroup=NetGroupManager().group,
-            is_desirable=lambda peer: peer.services == 9,
+            is_desirable=lambda services: services == 9,
             rng=seeded_rng(),
         )
 
     def fill(self, *addresses: str, kind: ConnectionType = INBOUND) -> None:
         for address in addresses:
             self.peers.append(FakePeer(len(self.peers), kind, address=f"{address}:1", connected_at=len(self.peers)))
+            if kind is INBOUND:
+                self.policy.joined(self.peers[-1])
+
+    def empty(self, peer: FakePeer) -> None:
+        peer.disconnect("on its way out")
+        self.policy.left(peer)
 
     def knock(self, address: str, entrance: Entrance = ENTRANCE) -> Admission:
-        staying = [peer for peer in self.peers if peer.inbound and not peer.closing]
-        return self.policy.admit(NetworkAddress.parse(f"{address}:9"), entrance, staying)
+        return self.policy.admit(NetworkAddress.parse(f"{address}:9"), entrance)
 
 
 def crowd(count: int) -> list[str]:
@@ -83,7 +88,7 @@ def test_connections_from_one_address() -> None:
     assert door.knock("8.8.8.8").refusal == "maxinboundperip connections from its address"
     assert door.knock("8.8.8.9") == YES
     assert door.knock("10.0.0.1").refusal is None
-    door.peers[0].disconnect("on its way out")
+    door.empty(door.peers[0])
     assert door.knock("8.8.8.8") == YES
 
 
@@ -124,7 +129,7 @@ def test_somebody_makes_room_when_all_slots_are_taken() -> None:
     admission = door.knock("8.8.8.8")
     assert admission.refusal is None
     assert admission.victim in range(60)
-    door.peers[admission.victim].disconnect("evicted")
+    door.empty(door.peers[admission.victim])
     assert door.knock("8.8.8.8") == YES
 
 

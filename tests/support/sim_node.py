@@ -206,18 +206,21 @@ class Node(Host):
     # -- ConnectionManager ---------------------------------------------------------------------------------------
 
     def accept(self, end: End) -> None:
-        staying = [other for other in self.ends.values() if other.inbound and not other.closing]
-        admission = self.inbound.admit(end.address, ENTRANCE, staying)
+        admission = self.inbound.admit(end.address, ENTRANCE)
         if admission.refusal is not None:
             end.disconnect(admission.refusal)
             return
         if admission.victim is not None:
-            self.ends[admission.victim].disconnect("evicted for another inbound peer")
+            victim = self.ends[admission.victim]
+            victim.disconnect("evicted for another inbound peer")
+            self.inbound.left(victim)
         end.prefer_evict = admission.prefer_evict
         self.begin(end)
 
     def begin(self, end: End) -> None:
         super().begin(end)
+        if end.inbound:
+            self.inbound.joined(end)
         self.run_pass(end)
 
     def receive(self, end: End, message: Message) -> None:
@@ -262,6 +265,7 @@ class Node(Host):
 
     def left(self, end: End) -> None:
         super().left(end)
+        self.inbound.left(end)
         self.gossip.left(end)
         if end.handshake_complete and end.connection_type in SHOWN_TO_OTHERS:
             self.addrman.connected(end.address)
