@@ -2,8 +2,10 @@
 
 import pytest
 
+from ccnode.chain.networks import MAINNET
 from ccnode.config import load_config
-from ccnode.settings import entrances, listening_port
+from ccnode.errors import ExitStatus, StartupError
+from ccnode.settings import dns_servers, entrances, fixed_seed_addresses, listening_port
 
 
 @pytest.mark.parametrize(
@@ -30,3 +32,17 @@ def test_which_entrances_are_public() -> None:
     options += ["--whitebind=relay@127.0.0.1:3", "--whitebind=127.0.0.1:4", "--whitebind=noban@127.0.0.1:5"]
     bound = entrances(load_config(options), 8333)
     assert {entrance.address.port for entrance in bound if entrance.is_public} == {1, 3, 4}
+
+
+def test_name_servers_are_numeric() -> None:
+    options = ["--dnsserver=192.0.2.53", "--dnsserver=[2001:db8::53]:5353"]
+    assert list(map(str, dns_servers(load_config(options)))) == ["192.0.2.53:53", "[2001:db8::53]:5353"]
+    with pytest.raises(StartupError, match="dnsserver: 'dns.example' is no IPv4, IPv6") as caught:
+        dns_servers(load_config(["--dnsserver=dns.example"]))
+    assert caught.value.exit_status is ExitStatus.CONFIG
+
+
+@pytest.mark.parametrize("option", ["--nofixedseeds", "--connect=192.0.2.1", "--noconnect"])
+def test_fixed_seeds_are_for_a_node_that_chooses_its_peers(option: str) -> None:
+    assert len(fixed_seed_addresses(load_config([]), MAINNET)) == len(MAINNET.fixed_seeds)
+    assert fixed_seed_addresses(load_config([option]), MAINNET) == []
