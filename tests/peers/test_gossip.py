@@ -359,10 +359,11 @@ def test_receivers_differ_from_address_to_address() -> None:
         (entry("8.5.1.1:1", NOW + FUTURE_CLAIM + 1),),
         (entry("10.0.0.1:1"),),
         (entry("127.0.0.1:1"),),
+        (entry(NetworkAddress.internal("seed.example")),),
         (entry("8.5.1.1:1", services=8),),
         entries(MAX_NEWS + 1),
     ],
-    ids=["old", "of the future", "private", "local", "serves nothing", "in a crowd"],
+    ids=["old", "of the future", "private", "local", "internal", "serves nothing", "in a crowd"],
 )
 def test_what_is_not_passed_on(given: tuple[TimedAddress, ...]) -> None:
     town = Town()
