@@ -28,7 +28,7 @@ setup(
     package_data={"ccnode": ["py.typed"]},
     install_requires=[
         "gevent>=24.10",
-        "dnspython>=2.6",
+        "dnspython>=2.6.1",
         "sqlite-utils>=4.2",
         "prompt-toolkit>=3.0.47",
         "PyYAML>=6.0.1",

@@ -37,7 +37,7 @@ def test_which_entrances_are_public() -> None:
 def test_name_servers_are_numeric() -> None:
     options = ["--dnsserver=192.0.2.53", "--dnsserver=[2001:db8::53]:5353"]
     assert list(map(str, dns_servers(load_config(options)))) == ["192.0.2.53:53", "[2001:db8::53]:5353"]
-    with pytest.raises(StartupError, match="dnsserver: 'dns.example' is no IPv4, IPv6") as caught:
+    with pytest.raises(StartupError, match=r"dnsserver: 'dns\.example' is no IPv4, IPv6") as caught:
         dns_servers(load_config(["--dnsserver=dns.example"]))
     assert caught.value.exit_status is ExitStatus.CONFIG
 

@@ -101,7 +101,7 @@ class Seeding:
 
     def _ask_all(self, dns_seeds: DnsSeeds, seeds: Sequence[str]) -> None:
         questions = [spawn(f"dns {seed}", self._ask, dns_seeds, seed) for seed in seeds]
-        gevent.joinall(questions)
+        gevent.joinall(questions, raise_error=True)
         reasons = Counter(self.failures[seed] for seed in seeds if seed in self.failures)
         for reason, count in reasons.most_common():
             log.info("%d of %d DNS seeds: %s", count, len(seeds), reason)

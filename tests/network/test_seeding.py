@@ -305,14 +305,14 @@ def test_a_defect_is_logged_and_the_seeds_are_asked_again(
     monkeypatch.setattr("ccnode.network.hub.Supervisor.FIRST_PAUSE", 0.01)
     server.add(NAME, "8.8.8.8")
     failures = iter([RuntimeError("a defect")])
+    addresses = SeedResolver.addresses
 
-    def fail_once(self: Seeding, *arguments: object) -> None:
+    def fail_once(self: SeedResolver, name: str) -> list[NetworkAddress]:
         for failure in failures:
             raise failure
-        ask_all(self, *arguments)  # type: ignore[arg-type]
+        return addresses(self, name)
 
-    ask_all = Seeding._ask_all
-    monkeypatch.setattr(Seeding, "_ask_all", fail_once)
+    monkeypatch.setattr(SeedResolver, "addresses", fail_once)
     with Room(server, "seed.example") as room:
         eventually(lambda: len(room.addrman) == 1)
     assert "dns-seeds failed; it starts again in 0.01 s" in caplog.text
