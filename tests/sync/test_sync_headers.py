@@ -277,6 +277,7 @@ def test_unconnected_headers_are_never_punished_however_many() -> None:
         room.give(peer, [line.headers[height]])
     assert not peer.closing
     assert len(room.asked(peer)) == 1, "asked once in the window"
+    assert peer.violations == {"unconnecting-headers": 3}, "every tenth in a row counts in the classic model"
 
 
 # -- step 5: too little work -------------------------------------------------------------------------------------------
