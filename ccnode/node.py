@@ -23,10 +23,12 @@ from ccnode.chain.headers import HeaderChain
 from ccnode.chain.params import ChainParams
 from ccnode.clock import SystemClock
 from ccnode.errors import ExitStatus
+from ccnode.network.asmap_health import CHECK_SECONDS as ASMAP_CHECK_SECONDS
+from ccnode.network.asmap_health import log_asmap_health
 from ccnode.network.capture import MessageCapture
 from ccnode.network.dialer import Dialer
 from ccnode.network.dns import HostResolver
-from ccnode.network.hub import HubLag
+from ccnode.network.hub import HubLag, spawn
 from ccnode.network.interfaces import behind_wildcards, interface_addresses
 from ccnode.network.manager import ConnectionManager, NetworkRooms
 from ccnode.network.network import Network
@@ -193,6 +195,7 @@ class Node:
             self._closing.callback(MetricsServer(metrics, NodeCollector(self.figures, self.params.name)).close)
         self._save_addresses()
         self._sweep_bans()
+        self._check_asmap()
         anchors = self.database.call(take_anchors) if config.automatic else []
         self._closing.callback(self._save_anchors)
         self.network.start(connect=config.connect, addnode=config.addnode, anchors=anchors)
@@ -275,6 +278,12 @@ class Node:
         self.bans.sweep()
         due = self.clock.scheduler() + self.config.bansweepinterval
         self.timers.arm(Timeline.SCHEDULER, due, "sweep bans", self._sweep_bans)
+
+    def _check_asmap(self) -> None:
+        if self.addrman.groups.asmap is not None:
+            spawn("asmap health", log_asmap_health, self.addrman)
+            due = self.clock.scheduler() + ASMAP_CHECK_SECONDS
+            self.timers.arm(Timeline.SCHEDULER, due, "check asmap", self._check_asmap)
 
     def _fault(self, error: BaseException) -> None:
         """Chain or storage failed: the node must not go on."""

@@ -80,6 +80,11 @@ class Asmap:
         if problem is not None:
             raise ValueError(f"not an asmap file, or a damaged one: {problem}")
 
+    @property
+    def data(self) -> bytes:
+        """The map as it was given."""
+        return self._code[: self._end // 8].translate(_REVERSED_BITS)
+
     def lookup(self, address: bytes) -> int:
         """The AS number of an address of 16 bytes, 0 if unknown.
 

@@ -45,18 +45,18 @@ class NetGroupManager:
         :param group_unroutable: part addresses of private networks and of this machine by prefix as well, for networks
             that consist of them; otherwise they are all one group.
         """
-        self._asmap = asmap
+        self.asmap = asmap
         self._group_unroutable = group_unroutable
 
     @property
     def checksum(self) -> bytes:
         """Changes whenever groups do: the asmap's checksum, empty without one."""
         suffix = b"unroutable" if self._group_unroutable else b""
-        return suffix if self._asmap is None else self._asmap.checksum + suffix
+        return suffix if self.asmap is None else self.asmap.checksum + suffix
 
     def mapped_as(self, address: NetworkAddress) -> int:
         """The AS number of a routable IPv4 or IPv6 address, 0 if it has none or there is no asmap."""
-        mappable = self._asmap is not None and address.network in (Network.IPV4, Network.IPV6)
+        mappable = self.asmap is not None and address.network in (Network.IPV4, Network.IPV6)
         return self._lookup(address, linked_ipv4(address)) if mappable and address.is_routable() else 0
 
     def group(self, address: NetworkAddress) -> bytes:
@@ -67,7 +67,7 @@ class NetGroupManager:
         if not address.is_routable() and not self._group_unroutable:
             return UNROUTABLE_GROUP
         linked = linked_ipv4(address)
-        if self._asmap is not None and network in (Network.IPV4, Network.IPV6):
+        if self.asmap is not None and network in (Network.IPV4, Network.IPV6):
             asn = self._lookup(address, linked)
             if asn:
                 return _AS_CLASS + asn.to_bytes(4, "little")
@@ -80,8 +80,8 @@ class NetGroupManager:
         return _CLASSES[network] + _prefix(addr, 36 if addr.startswith(_HE_NET) else 32)
 
     def _lookup(self, address: NetworkAddress, linked: bytes | None) -> int:
-        assert self._asmap is not None
-        return self._asmap.lookup(address.addr if linked is None else IPV4_IN_IPV6 + linked)
+        assert self.asmap is not None
+        return self.asmap.lookup(address.addr if linked is None else IPV4_IN_IPV6 + linked)
 
 
 def linked_ipv4(address: NetworkAddress) -> bytes | None:

@@ -215,5 +215,30 @@ def export_addrman(context: AdminContext, path: str) -> dict[str, object]:
     return {"path": str(file), "written": len(lines)}
 
 
+@command(
+    "exportasmap",
+    "network",
+    changes=True,
+    args=[Arg("path", ArgType.STRING, f"The file to write or replace; {_PATH}")],
+    help="Writes the map from addresses to autonomous systems that is in use (asmap) to a file.",
+    result="""{
+  "path": "str",
+  "bytes_written": n,
+  "file_hash": "hex"                 SHA-256 of the file
+}""",
+    example="ip_asn.map",
+)
+def export_asmap(context: AdminContext, path: str) -> dict[str, object]:
+    asmap = context.addrman.groups.asmap
+    if asmap is None:
+        raise RpcError(rpc_errors.MISC_ERROR, "No ASMap data available: the node runs without asmap")
+    file = context.config.folder / path
+    try:
+        written = file.write_bytes(asmap.data)
+    except OSError as error:
+        raise RpcError(rpc_errors.INVALID_PARAMETER, f"Failed to open asmap file: {_problem(file, error)}") from error
+    return {"path": str(file), "bytes_written": written, "file_hash": asmap.checksum.hex()}
+
+
 def _problem(file: Path, error: OSError | ValueError) -> str:
     return f"{file}: {error.strerror if isinstance(error, OSError) else error}"

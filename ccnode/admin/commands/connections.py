@@ -1,4 +1,4 @@
-"""Commands about connections of a certain type: the anchors, and opening one by hand for a test."""
+"""Commands about connections of a certain type: the anchors, and what tests do by hand."""
 
 from typing import Final
 
@@ -9,6 +9,8 @@ from ccnode.errors import RpcError
 from ccnode.peers.outbound import has_room
 from ccnode.peers.peer import ConnectionType
 from ccnode.wire.address import NetworkAddress
+from ccnode.wire.framing import COMMAND_SIZE, padded_command
+from ccnode.wire.message import Unknown
 
 _OPENABLE: Final = (
     ConnectionType.OUTBOUND_FULL_RELAY,
@@ -75,3 +77,35 @@ def add_connection(context: AdminContext, address: str, connection_type: str, v2
             rpc_errors.CLIENT_NODE_CAPACITY_REACHED, "Error: Already at capacity for specified connection type."
         )
     return {"address": address, "connection_type": connection_type}
+
+
+@command(
+    "sendmsgtopeer",
+    HIDDEN,
+    changes=True,
+    args=[
+        Arg("peer_id", ArgType.INTEGER, "Number of the connection", completion="peer_id"),
+        Arg("msg_type", ArgType.STRING, f"Message type, at most {COMMAND_SIZE} characters"),
+        Arg("msg", ArgType.STRING, "The payload in hex, without a header"),
+    ],
+    help="Sends a peer a message of any type and content. For tests.",
+    result="{}",
+    example="0 addr ffffff",
+)
+def send_msg_to_peer(context: AdminContext, peer_id: int, msg_type: str, msg: str) -> dict[str, object]:
+    if len(msg_type) > COMMAND_SIZE:
+        text = f"Error: msg_type too long, max length is {COMMAND_SIZE}"
+        raise RpcError(rpc_errors.INVALID_PARAMETER, text)
+    try:
+        padded_command(msg_type)
+    except ValueError as error:
+        raise RpcError(rpc_errors.INVALID_PARAMETER, "Error: msg_type is not printable ASCII") from error
+    try:
+        payload = bytes.fromhex(msg)
+    except ValueError as error:
+        raise RpcError(rpc_errors.INVALID_PARAMETER, "Error parsing input for msg") from error
+    peer = context.net.peers.get(peer_id)
+    if peer is None or peer.closing or not peer.handshake_complete:
+        raise RpcError(rpc_errors.MISC_ERROR, "Error: Could not send message to peer")
+    peer.send(Unknown(msg_type, payload))
+    return {}

@@ -157,6 +157,27 @@ def echo(context: AdminContext, **given: object) -> list[object]:
 
 
 @command(
+    "getindexinfo",
+    "util",
+    args=[Arg("index_name", ArgType.STRING, "One index only", default=None)],
+    help="Returns the state of the indexes. Those of Core are about blocks, so there are none.",
+    result="{}",
+)
+def get_index_info(context: AdminContext, index_name: str | None) -> dict[str, object]:
+    return {}
+
+
+@command(
+    "syncwithvalidationinterfacequeue",
+    HIDDEN,
+    help="Waits until all who want to know of a new tip do. Here they know it before anybody else, so nobody waits.",
+    result="null",
+)
+def sync_with_validation_interface_queue(context: AdminContext) -> None:
+    return None
+
+
+@command(
     "setmocktime",
     HIDDEN,
     changes=True,

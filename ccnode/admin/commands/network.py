@@ -9,7 +9,7 @@ from ccnode.admin.commands.common import NO_COINS, breathing, warnings
 from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import Arg, ArgType, WrongUsage, command
 from ccnode.errors import RpcError
-from ccnode.peers.peer import Peer
+from ccnode.peers.peer import ConnectionType, Peer
 from ccnode.peers.permissions import names
 from ccnode.peers.traffic import tally_bytes, tally_messages
 from ccnode.peers.upload_target import TIMEFRAME
@@ -17,6 +17,8 @@ from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.protocol import PROTOCOL_VERSION, service_names
 
 _NETWORKS = (Network.IPV4, Network.IPV6, Network.ONION, Network.I2P, Network.CJDNS)
+
+_WITHOUT_TRANSACTIONS = (ConnectionType.BLOCK_RELAY_ONLY, ConnectionType.FEELER)
 
 _NODE = Arg("node", ArgType.STRING, "Address or name of the node, with or without port", completion="peer_address")
 
@@ -105,8 +107,8 @@ def get_peer_info(context: AdminContext) -> list[dict[str, object]]:
 def _peer_info(context: AdminContext, peer: Peer, now: float) -> dict[str, object]:
     sync = context.sync.peer_info(peer.id)
     gossip = context.gossip.peer_info(peer.id)
-    ping_wait = None if peer.ping_sent_at is None else max(0.0, now - peer.ping_sent_at)
-    optional = {"pingtime": peer.ping_time, "minping": peer.min_ping, "pingwait": ping_wait}
+    waiting = 0.0 if peer.ping_sent_at is None else now - peer.ping_sent_at
+    pings = {"pingtime": peer.ping_time or None, "minping": peer.min_ping, "pingwait": waiting if waiting > 0 else None}
     mapped_as = context.addrman.groups.mapped_as(peer.address)
     addresses = {"addrbind": peer.bind, "addrlocal": peer.address_local}
     return {
@@ -117,7 +119,7 @@ def _peer_info(context: AdminContext, peer: Peer, now: float) -> dict[str, objec
         **({"mapped_as": mapped_as} if mapped_as else {}),
         "services": f"{peer.services:016x}",
         "servicesnames": service_names(peer.services),
-        "relaytxes": peer.relay,
+        "relaytxes": bool(peer.version) and peer.relay and peer.connection_type not in _WITHOUT_TRANSACTIONS,
         "last_inv_sequence": 0,
         "inv_to_send": 0,
         "lastsend": int(peer.last_send),
@@ -128,7 +130,7 @@ def _peer_info(context: AdminContext, peer: Peer, now: float) -> dict[str, objec
         "bytesrecv": peer.bytes_received,
         "conntime": int(peer.connected_at),
         "timeoffset": peer.time_offset,
-        **{name: seconds for name, seconds in optional.items() if seconds is not None},
+        **{name: seconds for name, seconds in pings.items() if seconds is not None},
         "version": peer.version,
         "subver": peer.user_agent,
         "inbound": peer.inbound,
@@ -194,20 +196,20 @@ def add_node(context: AdminContext, node: str, command: str, v2transport: bool) 
     "network",
     changes=True,
     args=[
-        Arg("address", ArgType.STRING, "Address of the peer, as getpeerinfo has it", "", completion="peer_address"),
+        Arg("address", ArgType.STRING, "Address of the peer, as getpeerinfo has it", None, completion="peer_address"),
         Arg("nodeid", ArgType.INTEGER, "Number of the connection", default=None, completion="peer_id"),
     ],
     help="Disconnects a peer at once. Give its address or its number; with the number the address must be empty.",
     result="null",
     example='"" 1',
 )
-def disconnect_node(context: AdminContext, address: str, nodeid: int | None) -> None:
-    if bool(address) == (nodeid is not None):
-        raise RpcError(rpc_errors.INVALID_PARAMS, "Only one of address and nodeid should be provided.")
-    if nodeid is None:
+def disconnect_node(context: AdminContext, address: str | None, nodeid: int | None) -> None:
+    if nodeid is not None and not address:
+        found = context.net.disconnect_by_id(nodeid)
+    elif nodeid is None and address is not None:
         found = context.net.disconnect_by_address(address)
     else:
-        found = context.net.disconnect_by_id(nodeid)
+        raise RpcError(rpc_errors.INVALID_PARAMS, "Only one of address and nodeid should be provided.")
     if not found:
         raise RpcError(rpc_errors.CLIENT_NODE_NOT_CONNECTED, "Node not found in connected nodes")
 
