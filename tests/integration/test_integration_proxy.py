@@ -1,5 +1,6 @@
 """A node behind proxies, like Core's feature_proxy: what each proxy is asked for, and what the node tells of it."""
 
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,6 +180,24 @@ def test_automatic_connections_go_where_onlynet_says(proxy: SocksServer, peer: G
         assert by_address(node)[IPV4]["connection_type"] == "manual", "a person may go anywhere"
         wait_until(lambda: node.rpc("getrawaddrman")["tried"])
         assert node.rpc("getnodeaddresses", 0, "onion")[0]["network"] == "onion"
+
+
+def test_names_of_seeds_go_to_the_proxy_and_to_no_name_server(proxy: SocksServer, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as name_server:
+        name_server.bind(("127.0.0.1", 0))
+        name_server.settimeout(0.1)
+        arguments = (
+            f"--proxy={proxy.target}",
+            "--signetseednode=seed.noumenon",
+            f"--dnsserver=127.0.0.1:{name_server.getsockname()[1]}",
+            "--seednode=other.noumenon:5",
+            "--forcednsseed",
+            "--nolisten",
+        )
+        with NodeProcess(tmp_path, *arguments, chain="signet", automatic=True):
+            wait_until(lambda: {("seed.noumenon", 38333), ("other.noumenon", 5)} <= set(proxy.hosts()), seconds=40)
+        with pytest.raises(TimeoutError):
+            name_server.recv(1000)
 
 
 def test_a_failing_proxy_is_not_held_against_addresses(proxy: SocksServer, tmp_path: Path) -> None:

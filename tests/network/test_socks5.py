@@ -14,10 +14,12 @@ from ccnode.config import load_config
 from ccnode.errors import ConfigError, ExitStatus, StartupError
 from ccnode.network import routes as routes_module
 from ccnode.network import socks5
+from ccnode.network.network import Network as NetworkRoom
 from ccnode.network.proxies import build_routes
 from ccnode.network.routes import Proxy, Routes, reason_of
 from ccnode.network.socks5 import REPLIES, Credentials, ProxyError, Steps, greeting, negotiate, request
 from ccnode.options import Config
+from ccnode.peers.inbound import Entrance
 from ccnode.wire.address import Network, NetworkAddress
 from tests.support.network import pair
 from tests.support.socks import SocksServer
@@ -387,6 +389,27 @@ def test_with_a_proxy_the_node_hides_unless_told_not_to() -> None:
     assert (told.listen, told.discover, told.natpmp) == (True, True, True)
     for arguments in (["--proxy=0"], ["--proxy="], ["--proxy=127.0.0.1", "--noproxy"], ["--onion=127.0.0.1"]):
         assert load_config(arguments).listen, arguments
+
+
+def test_who_connects_from_fc00_is_on_cjdns_where_we_are_on_it() -> None:
+    class Manager:
+        def accept(self, _sock, *places) -> None:
+            self.places = places
+
+    manager = Manager()
+    room = NetworkRoom(
+        manager,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+        Routes(reachable=frozenset({Network.CJDNS})),
+        None,  # type: ignore[arg-type]
+        outbound=None,
+        seeding=None,  # type: ignore[arg-type]
+    )
+    remote, local = NetworkAddress.parse("[fc00::1]:5"), NetworkAddress.parse("[fc00::2]:8333")
+    entrance = Entrance(address=local)
+    with gevent.socket.socket() as sock:
+        room._accepted(sock, remote, local, entrance)
+    assert manager.places == (remote.as_cjdns(), local.as_cjdns(), entrance)
 
 
 def test_options_are_taken_back_like_others() -> None:
