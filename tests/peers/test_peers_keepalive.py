@@ -18,10 +18,15 @@ class Bench:
     """One peer under the keepalive."""
 
     def __init__(
-        self, kind: ConnectionType = ConnectionType.INBOUND, *, version: int = 70016, done: bool = True
+        self,
+        kind: ConnectionType = ConnectionType.INBOUND,
+        *,
+        version: int = 70016,
+        done: bool = True,
+        ping_interval: float = DEFAULT_PING_INTERVAL,
     ) -> None:
         self.clock = ManualClock(START)
-        self.keepalive = Keepalive(self.clock, seeded_rng(), PEER_TIMEOUT)
+        self.keepalive = Keepalive(self.clock, seeded_rng(), PEER_TIMEOUT, ping_interval)
         self.peer = FakePeer(0, kind, connected_at=START)
         self.peer.common_version = version
         if done:
@@ -60,6 +65,17 @@ def test_the_first_ping_goes_out_at_once_and_the_next_two_minutes_later() -> Non
     bench.at(DEFAULT_PING_INTERVAL + 0.001)
     [second] = bench.pings()
     assert second != first
+
+
+def test_pings_go_out_as_often_as_asked() -> None:
+    bench = Bench(ping_interval=5)
+    sent = 0
+    for second in range(100):
+        bench.at(second)
+        for nonce in bench.pings():
+            sent += 1
+            bench.pong(nonce)
+    assert sent == 17, "one every sixth second: the interval has to be past"
 
 
 def test_no_ping_while_one_is_outstanding_or_before_the_handshake() -> None:
