@@ -19,7 +19,7 @@ from ccnode.network.dns import SeedResolver
 from ccnode.network.hub import Supervisor, spawn
 from ccnode.peers.bootstrap import Ask, DnsSeeds, FixedSeeds, SeedNodes, filtered_name
 from ccnode.peers.peer import ConnectionType
-from ccnode.wire.address import NetworkAddress, split_host_port
+from ccnode.wire.address import NetworkAddress
 
 log = logging.getLogger("ccnode.addrman")
 
@@ -78,7 +78,7 @@ class Seeding:
         """Ask nobody any more."""
         self._stopping.set()
         for supervisor in self._supervisors:
-            supervisor.stop()
+            supervisor.stop(timeout=0.0)  # a name server may take long to answer
         gevent.killall(self._fetches, timeout=CLOSE_SECONDS)
 
     def _run(self) -> None:
@@ -101,7 +101,10 @@ class Seeding:
 
     def _ask_all(self, dns_seeds: DnsSeeds, seeds: Sequence[str]) -> None:
         questions = [spawn(f"dns {seed}", self._ask, dns_seeds, seed) for seed in seeds]
-        gevent.joinall(questions, raise_error=True)
+        try:
+            gevent.joinall(questions, raise_error=True)
+        finally:
+            gevent.killall(questions, block=False)  # those that nobody waits for any more
         reasons = Counter(self.failures[seed] for seed in seeds if seed in self.failures)
         for reason, count in reasons.most_common():
             log.info("%d of %d DNS seeds: %s", count, len(seeds), reason)
@@ -152,5 +155,5 @@ def _is_plain_name(seed: str) -> bool:
     try:
         NetworkAddress.parse(seed)
     except ValueError:
-        return split_host_port(seed)[1] is None
+        return ":" not in seed
     return False

@@ -13,7 +13,7 @@ from ccnode.wire.address import NetworkAddress
 from ccnode.wire.addresses import Addr, AddrV2, GetAddr, TimedAddress
 from ccnode.wire.headers import GetHeaders
 from ccnode.wire.message import Message
-from tests.support.dns_server import DnsServer
+from tests.support.dns_server import Answer, DnsServer
 from tests.support.process import NodeProcess
 from tests.support.scripted import HeaderPeer, Link, wait_until
 
@@ -90,6 +90,16 @@ def test_a_seed_without_an_answer_is_fetched_from(tmp_path: Path) -> None:
             wait_until(lambda: outbound(node) == set(seed.book), seconds=30)
             assert "1 of 1 DNS seeds: there is no such name" in node.text()
             assert "getheaders" not in seed.got
+
+
+def test_a_silent_name_server_does_not_hold_up_the_stop(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(DnsServer({("x9.seed.example", "A"): Answer(silent=True)}))
+        node = stack.enter_context(start(tmp_path, "dns_seeds: [seed.example.]", f"--dnsserver={server.target}"))
+        wait_until(lambda: server.asked)
+        began = time.monotonic()
+        assert node.stop() == 0
+        assert time.monotonic() - began < 1.5
 
 
 def test_after_a_minute_fixed_seeds_come_to_help(tmp_path: Path) -> None:
