@@ -266,7 +266,9 @@ def test_with_a_proxy_for_names_no_name_server_is_asked(server: DnsServer) -> No
         assert server.asked == []
 
 
-@pytest.mark.parametrize("seed", ["8.8.8.8", "8.8.8.8:38333", "seed.example:38333", "[2a00::1]:38333", "seed.example:x"])
+@pytest.mark.parametrize(
+    "seed", ["8.8.8.8", "8.8.8.8:38333", "seed.example:38333", "[2a00::1]:38333", "seed.example:x"]
+)
 def test_a_seed_that_is_no_plain_name_is_connected_to(server: DnsServer, seed: str) -> None:
     with Room(server, seed) as room:
         eventually(lambda: room.dialer.named == [seed])
