@@ -63,14 +63,18 @@ class Keepalive:
             log.debug("peer=%d pong without a ping", peer.id)
         elif message.nonce is not None and message.nonce == peer.ping_nonce:
             duration = self._clock.now() - peer.ping_sent_at
-            peer.ping_sent_at = None
+            self._end_ping(peer)
             if duration >= 0.0:  # a short ping protects from eviction: a clock that went back must not give it away
                 peer.ping_time = duration
                 peer.min_ping = duration if peer.min_ping is None else min(peer.min_ping, duration)
         elif not message.nonce:
-            peer.ping_sent_at = None
+            self._end_ping(peer)
         else:
             log.debug("peer=%d pong with another nonce", peer.id)
+
+    def _end_ping(self, peer: Peer) -> None:
+        peer.ping_sent_at = None
+        peer.mark_dirty()  # until now its pass was to look for the timeout, not for the next ping
 
     def send_pass(self, peer: Peer, now: float) -> float:
         """Send a ping if one is owed, drop the peer if it is dead; returns the wall time after which to look again."""

@@ -17,7 +17,7 @@ from ccnode.peers.bans import Ban, BanList
 from ccnode.peers.gossip import AddressGossip
 from ccnode.peers.handshake import Handshake
 from ccnode.peers.inbound import Entrance, InboundLimits, InboundPolicy
-from ccnode.peers.keepalive import TIMEOUT_INTERVAL, Keepalive
+from ccnode.peers.keepalive import DEFAULT_PING_INTERVAL, TIMEOUT_INTERVAL, Keepalive
 from ccnode.peers.local_addresses import LocalAddresses
 from ccnode.peers.misbehaviour import Discouragement, Misbehaviour
 from ccnode.peers.netgroup import NetGroupManager
@@ -466,6 +466,15 @@ def test_networking_can_be_switched_off_and_on(office: Office) -> None:
     peer, _ = office.handshake()
     assert office.manager.is_connected_to(ADDRESS)
     assert not peer.closing
+
+
+def test_who_answers_is_pinged_again_and_again(office: Office) -> None:
+    peer, far = office.handshake()
+    for _ in range(4):
+        far.send(Pong(far.expect(Ping).nonce))
+        eventually(lambda: peer.ping_sent_at is None)
+        office.clock.set_wall(office.clock.now() + DEFAULT_PING_INTERVAL + 0.001)
+        office.timers.run_due()
 
 
 def test_a_ping_of_all_and_a_broadcast_reach_the_handshaked(office: Office) -> None:
