@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from ccnode.peers import addrman as module
 from ccnode.peers import addrman_tables
@@ -219,8 +219,8 @@ class Comparison(RuleBasedStateMachine):
         self.addrman._rng = rng
 
 
-TestComparison = Comparison.TestCase
-TestComparison.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+def test_any_operations_in_any_order_leave_what_the_model_has() -> None:
+    run_state_machine_as_test(Comparison, settings=settings(max_examples=25, stateful_step_count=30, deadline=None))
 
 
 # Rules, one by one
