@@ -19,6 +19,7 @@ from ccnode.network import listener as listener_module
 from ccnode.network import routes as routes_module
 from ccnode.network.dialer import Dialer
 from ccnode.network.dns import HostResolver
+from ccnode.network.hub import DeadlineExceeded
 from ccnode.network.listener import Listener, bind
 from ccnode.network.routes import Routes
 from ccnode.network.socks5 import ProxyError
@@ -327,6 +328,16 @@ def test_a_real_connection_and_its_failures(monkeypatch: pytest.MonkeyPatch) -> 
     onion = NetworkAddress.parse("pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd.onion:8333")
     with pytest.raises(OSError, match="proxy"):
         routes.connect(onion, 1.0, random.Random(1))
+
+
+def test_who_does_not_answer_is_given_up_after_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes_module, "socket", gevent.socket)
+    server = native_socket.socket()
+    server.bind(("127.0.0.1", 0))
+    server.listen(0)
+    address = NetworkAddress.parse(f"127.0.0.1:{server.getsockname()[1]}")
+    with server, native_socket.create_connection(server.getsockname()), pytest.raises(DeadlineExceeded):
+        Routes().connect(address, 0.1, random.Random(1))  # nobody accepts, and the queue is full
 
 
 def test_the_address_manager_hears_of_every_attempt(board: Switchboard) -> None:

@@ -306,6 +306,37 @@ def test_addresses_of_an_outbound_peer_reach_the_book(office: Office) -> None:
     eventually(lambda: office.book.told == [*told, ("connected", ADDRESS)])
 
 
+@pytest.mark.parametrize("kind", list(ConnectionType))
+def test_what_the_book_hears_of_each_kind_of_connection(office: Office, kind: ConnectionType) -> None:
+    """An outbound peer is good when its version comes; that it lived is told at the end of those that may be seen."""
+    peer, far = office.connect(kind)
+    if kind is not INBOUND:
+        far.expect(Version)
+    assert office.book.told == []
+    far.send(version(office.clock))
+    far.expect(Verack)
+    at_version = [] if kind is INBOUND else [("services", ADDRESS, 9), ("good", ADDRESS)]
+    assert office.book.told == at_version
+    if kind is ConnectionType.FEELER:
+        assert peer.disconnect_reason == "feeler: the address answers"
+    else:
+        far.send(Verack())
+        eventually(lambda: peer.handshake_complete)
+    peer.disconnect("enough")
+    eventually(lambda: office.gone == [peer])
+    shown = kind in (OUTBOUND, ConnectionType.MANUAL, ConnectionType.ADDR_FETCH)
+    assert office.book.told == at_version + [("connected", ADDRESS)] * shown
+
+
+def test_a_connection_without_verack_is_not_told_to_have_lived(office: Office) -> None:
+    peer, far = office.connect(OUTBOUND)
+    far.send(version(office.clock))
+    far.expect(Verack)
+    peer.disconnect("enough")
+    eventually(lambda: office.gone == [peer])
+    assert ("connected", ADDRESS) not in office.book.told
+
+
 def test_the_book_hears_what_a_peer_offers_even_if_that_is_too_little(office: Office) -> None:
     peer, far = office.connect(OUTBOUND)
     far.send(version(office.clock, services=1))

@@ -99,6 +99,17 @@ class Table:
         return found
 
 
+def test_the_types_of_connections_have_cores_names() -> None:
+    assert [kind.value for kind in ConnectionType] == [
+        "inbound",
+        "outbound-full-relay",
+        "block-relay-only",
+        "manual",
+        "feeler",
+        "addr-fetch",
+    ]
+
+
 # -- what --------------------------------------------------------------------------------------------------------------
 
 
