@@ -134,7 +134,7 @@ class ConnectionManager:
             Pong: rooms.keepalive.on_pong,
             Addr: _with_breaks(rooms.gossip.on_addresses),
             AddrV2: _with_breaks(rooms.gossip.on_addresses),
-            GetAddr: rooms.gossip.on_getaddr,
+            GetAddr: _with_breaks(rooms.gossip.on_getaddr),
             **UNOFFERED_HANDLERS,
             **rooms.sync.handlers,
         }

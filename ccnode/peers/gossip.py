@@ -235,17 +235,19 @@ class AddressGossip:
 
     # -- what peers ask ------------------------------------------------------------------------------------------
 
-    def on_getaddr(self, peer: Peer, _message: GetAddr) -> None:
-        """Answer an inbound peer, the first time."""
-        if not peer.inbound:
+    def on_getaddr(self, peer: Peer, _message: GetAddr) -> Iterator[None]:
+        """Answer an inbound peer, the first time. Works while it is iterated over, like `on_addresses`."""
+        state = self._peers.get(peer.id)
+        if not peer.inbound or (state is not None and state.getaddr_received):
             return
+        answer = self._answers.for_peer(peer)
+        yield  # a new answer takes some 8 milliseconds, to queue and send it takes as many
         state = self._take_part(peer)
-        if state is None or state.getaddr_received:
-            return
+        assert state is not None, "an inbound peer may always take part"
         state.getaddr_received = True
         state.queue.clear()
         now = self._clock.now()
-        for entry in self._answers.for_peer(peer):
+        for entry in answer:
             self._push(state, entry, now)
 
     # -- what peers are told -------------------------------------------------------------------------------------

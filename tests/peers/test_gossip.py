@@ -113,8 +113,10 @@ class Town:
             peer.dirty = False
             self.gossip.send_pass(peer, self.clock.now())
 
-    def hear(self, peer: FakePeer, message: Addr | AddrV2) -> int:
+    def hear(self, peer: FakePeer, message: Addr | AddrV2 | GetAddr) -> int:
         """Handle ``message``; returns how often others could have gone on meanwhile."""
+        if isinstance(message, GetAddr):
+            return len(list(self.gossip.on_getaddr(peer, message)))
         return len(list(self.gossip.on_addresses(peer, message)))
 
     def tell(self, peer: FakePeer, *entries: TimedAddress) -> None:
@@ -158,10 +160,7 @@ def test_outbound_peers_take_part_at_version_but_for_block_relay_only() -> None:
 def test_inbound_peers_take_part_from_their_first_message_about_addresses(message: Addr | AddrV2 | GetAddr) -> None:
     town = Town()
     peer = town.connect(takes_part=False)
-    if isinstance(message, GetAddr):
-        town.gossip.on_getaddr(peer, message)
-    else:
-        town.hear(peer, message)
+    town.hear(peer, message)
     assert town.gossip.peer_info(peer.id).relay_enabled
     assert peer.dirty
 
@@ -479,7 +478,7 @@ def test_addresses_leave_at_random_moments_thirty_seconds_apart_on_average() -> 
 
 def ask(town: Town, peer: FakePeer) -> list[TimedAddress]:
     """What ``peer`` is told at once when it sends getaddr."""
-    town.gossip.on_getaddr(peer, GetAddr())
+    town.hear(peer, GetAddr())
     town.run()
     return town.heard().get(peer.id, [])
 
@@ -492,6 +491,18 @@ def test_getaddr_is_answered_once_and_at_once() -> None:
     assert ask(town, peer) == []
     town.later()
     assert town.heard() == {}
+
+
+def test_a_pass_while_the_answer_is_drawn_does_not_delay_it() -> None:
+    town = Town()
+    town.book.told = list(entries(1000))
+    peer = town.connect(takes_part=False)
+    steps = town.gossip.on_getaddr(peer, GetAddr())
+    next(steps)
+    town.later(0)
+    assert list(steps) == []
+    town.run()
+    assert town.heard() == {peer.id: town.book.told}
 
 
 def test_outbound_peers_get_no_answer() -> None:
@@ -575,7 +586,7 @@ def test_our_address_comes_first_and_alone() -> None:
     town.local.add(OURS, LOCAL_MANUAL)
     town.book.told = list(entries(10))
     peer = town.connect(takes_part=False)
-    town.gossip.on_getaddr(peer, GetAddr())
+    town.hear(peer, GetAddr())
     town.run()
     first, second = peer.take(AddrV2)
     assert first.entries == (TimedAddress(NOW, 9, OURS),)

@@ -9,7 +9,7 @@ twice a second, and one that found nobody to dial waits for `BARREN_PAUSE`.
 """
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from types import SimpleNamespace
 from typing import Any
@@ -191,9 +191,9 @@ class Node(Host):
         self.handlers: dict[type[Message], Callable[[Peer, Any], object]] = {
             Ping: self.keepalive.on_ping,
             Pong: self.keepalive.on_pong,
-            Addr: self._take_addresses,
-            AddrV2: self._take_addresses,
-            GetAddr: self.gossip.on_getaddr,
+            Addr: _whole(self.gossip.on_addresses),
+            AddrV2: _whole(self.gossip.on_addresses),
+            GetAddr: _whole(self.gossip.on_getaddr),
             **(self.sync.handlers if self.sync else {}),
         }
 
@@ -238,10 +238,6 @@ class Node(Host):
             violation = out_of_turn(end, message.command)
             if violation is not None:
                 self.misbehaviour.report(end, violation)
-
-    def _take_addresses(self, peer: Peer, message: Addr | AddrV2) -> None:
-        for _ in self.gossip.on_addresses(peer, message):
-            pass  # nobody waits
 
     def run_pass(self, end: End) -> None:
         if end.disconnect_reason is not None:
@@ -415,3 +411,13 @@ class NoBanStore:
 
     def remove(self, subnets: Iterable[Subnet]) -> None:
         pass
+
+
+def _whole(handler: Callable[[Peer, Any], Iterator[None]]) -> Callable[[Peer, Any], None]:
+    """``handler`` in one go: nobody waits."""
+
+    def run(peer: Peer, message: Any) -> None:
+        for _ in handler(peer, message):
+            pass
+
+    return run
