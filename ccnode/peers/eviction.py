@@ -14,8 +14,8 @@ that an attacker cannot have all at once. In this order, and each step takes its
    otherwise: CJDNS, I2P, Tor, and this machine.
 
 Of what remains the netgroup with the most peers loses its newest one; peers that had misbehaved before they came go
-first. Where Core's order leaves a tie, the misbehaviour score breaks it. If nobody remains, the new connection is
-refused.
+first. Where Core's order leaves a tie, the misbehaviour score breaks it; between two who came in the same second, the
+one who came first is the older. If nobody remains, the new connection is refused.
 
 It does not protect against an attacker with addresses in many netgroups and patience: uptime is bought with time.
 
@@ -151,7 +151,7 @@ def _newest_of_largest_group(left: list[Candidate]) -> int | None:
     return max(candidates, key=lambda peer: (peer.connected, peer.score, peer.id)).id if candidates else None
 
 
-_UPTIME: Final[tuple[Quality, ...]] = (lambda peer: -peer.connected,)
+_UPTIME: Final[tuple[Quality, ...]] = (lambda peer: -peer.connected, lambda peer: -peer.id)
 _NETGROUP: Final[tuple[Quality, ...]] = (attrgetter("keyed_netgroup"),)
 _PING: Final[tuple[Quality, ...]] = (lambda peer: -peer.min_ping, *_NETGROUP)
 _TRANSACTIONS: Final[tuple[Quality, ...]] = (

@@ -104,6 +104,11 @@ def test_who_misbehaved_before_goes_first() -> None:
     assert 0 not in victims(300, lambda i: {"prefer_evict": i == 0})
 
 
+def test_of_a_crowd_that_came_in_one_second_the_last_ones_are_the_newest() -> None:
+    peers = [Candidate(id=i, connected=100, keyed_netgroup=i) for i in range(100)]
+    assert {peer.id for peer in protect_by_ratio(peers)} == set(range(50, 100))
+
+
 def test_the_score_decides_where_nothing_else_does() -> None:
     def change(i: int) -> dict[str, object]:
         ping = 0.01 if 4 <= i < 12 else 50.0
