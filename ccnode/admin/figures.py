@@ -100,7 +100,7 @@ class NodeFigures:
 
     def _bans(self) -> dict[str, object]:
         return {
-            "in_force": len(self.bans.bans()),
+            "listed": len(self.bans),
             "made": dict(self.condemned.bans),
             "discouraged": len(self.discouragement),
             "discouraged_since_start": self.condemned.discouraged,

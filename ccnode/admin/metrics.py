@@ -44,8 +44,9 @@ class MetricsServer:
         """Listen at once; StartupError if the address cannot be had."""
         self._socket = _bind(address)
         self.address = NetworkAddress.parse(*self._socket.getsockname()[:2])
+        log.info("metrics are served at http://%s/metrics", self.address)
         if not ip_address(address.host).is_loopback:
-            log.warning("metrics are served on %s, which is not of this machine alone: anybody may read them", address)
+            log.warning("%s is not of this machine alone: anybody who can connect may read the metrics", self.address)
         registry = CollectorRegistry(auto_describe=False)
         registry.register(collector)
         self._application = make_wsgi_app(registry, disable_compression=True)

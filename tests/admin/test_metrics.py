@@ -108,7 +108,7 @@ def test_the_figures_of_getnodestats(figures: NodeFigures) -> None:
         "evicted": 1,
     }
     assert report["bans"] == {
-        "in_force": 1,
+        "listed": 1,
         "made": {"by hand": 1, "for misbehaviour": 0},
         "discouraged": 1,
         "discouraged_since_start": 1,
@@ -291,4 +291,4 @@ def _answers(server: MetricsServer) -> bool:
 def test_an_address_that_others_reach_is_warned_of(host: str, warned: bool, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "ccnode.rpc"):
         MetricsServer(NetworkAddress.parse(f"{host}:0"), Constant()).close()
-    assert ("anybody may read them" in caplog.text) is warned
+    assert ("may read the metrics" in caplog.text) is warned

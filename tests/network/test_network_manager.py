@@ -483,7 +483,19 @@ def test_inbound_connections_are_limited() -> None:
     office.manager.accept(near, ADDRESS, LOCAL, Entrance(address=LOCAL))
     assert FarEnd(far).until_closed() == []
     assert office.manager.count(inbound=True) == 2
+    counted = office.manager.statistics
+    assert (counted.accepted, counted.evicted) == (2, 0)
+    assert counted.refused == {"all slots are taken, and nobody can make room": 1}
     office.close()
+
+
+def test_who_does_not_say_a_version_counts_as_a_failure(office: Office) -> None:
+    for kind in (OUTBOUND, INBOUND):
+        _, far = office.connect(kind)
+        far.close()
+    office.handshake(OUTBOUND)[1].close()
+    eventually(lambda: len(office.gone) == 3)
+    assert office.manager.statistics.failures == {(OUTBOUND, "ended before its version message"): 1}
 
 
 def test_networking_can_be_switched_off_and_on(office: Office) -> None:

@@ -134,8 +134,53 @@ def get_memory_info(context: AdminContext, mode: str) -> dict[str, object]:
 @command(
     "getnodestats",
     "control",
-    help="Returns the node's own figures: how late its event loop runs, greenlets, memory, queues.",
-    result="{...}    (json object) figures by name; times are in seconds, sizes in bytes",
+    help="Returns the node's own figures. Times are in seconds, sizes in bytes; what is counted begins with the start.",
+    result="""{
+  "version": "str",
+  "hub_lag": {"p50": n, "p99": n, "max": n, "worst": n},  how late the event loop runs what is due
+  "greenlets": n,
+  "memory": {"resident": n, "peak": n},
+  "listening": ["ip:port", ...],
+  "send_queue_bytes": n,             waiting to be sent, over all peers
+  "receive_budget_used": n,          of large messages under way
+  "timers": n,
+  "peers": n,
+  "addresses": n,
+  "headers": n,
+  "traffic": {
+    "received" and "sent": {
+      "bytes": n,
+      "messages": n,
+      "bytes_per_second": {"1s": n, "1m": n, "1h": n},
+      "bytes_per_msg": {"msg": n, ...},
+      "messages_per_msg": {"msg": n, ...}
+    }
+  },
+  "connections": {
+    "attempts": {"type": n, ...},    dials
+    "failures": [{"type": "str", "reason": "str", "count": n}, ...],
+    "accepted": n,                   inbound connections let in
+    "refused": {"reason": n, ...},   and not
+    "evicted": n                     inbound peers that made room for another
+  },
+  "bans": {
+    "listed": n,
+    "made": {"why": n, ...},
+    "discouraged": n,
+    "discouraged_since_start": n,
+    "violations": {"violation": n, ...}
+  },
+  "addrman": {
+    "new" and "tried": {
+      "addresses": {"network": n, ...},
+      "slots": n,
+      "slots_taken": n,
+      "buckets": n,
+      "buckets_begun": n,
+      "buckets_full": n
+    }
+  }
+}""",
 )
 def get_node_stats(context: AdminContext) -> dict[str, object]:
     return dict(context.stats())
