@@ -191,8 +191,10 @@ def test_what_turns_the_search_for_our_own_addresses_off(arguments: list[str], d
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("0", 0), ("1", 2**20), ("500m", 500_000_000), ("500M", 500 * 2**20), ("3k", 3000), ("3K", 3072)]
-    + [("2g", 2 * 10**9), ("2G", 2 * 2**30), ("1t", 10**12), ("1T", 2**40)],
+    [
+        *(("0", 0), ("1", 2**20), ("500m", 500_000_000), ("500M", 500 * 2**20), ("3k", 3000), ("3K", 3072)),
+        *(("2g", 2 * 10**9), ("2G", 2 * 2**30), ("1t", 10**12), ("1T", 2**40)),
+    ],
 )
 def test_units_of_the_upload_target(text: str, size: int) -> None:
     config = load_config([f"--maxuploadtarget={text}"])
@@ -216,9 +218,9 @@ def test_intervals_have_bounds(name: str) -> None:
 
 def test_test_options_are_for_regtest() -> None:
     assert load_config(["-regtest", "-test=addrman"]).test == ("addrman",)
-    with pytest.raises(ConfigError, match="^-test=<option> can only be used with regtest$"):
+    with pytest.raises(ConfigError, match=r"^-test=<option> can only be used with regtest$"):
         load_config(["-signet", "-test=addrman"])
-    with pytest.raises(ConfigError, match='^Unrecognised option "bip94" provided in -test=<option>.$'):
+    with pytest.raises(ConfigError, match=r'^Unrecognised option "bip94" provided in -test=<option>\.$'):
         load_config(["-regtest", "-test=bip94"])
 
 
