@@ -11,10 +11,12 @@ import pytest
 from ccnode.chain.networks import REGTEST
 from ccnode.wire.addresses import GetAddr
 from ccnode.wire.handshake import Version
+from tests.support.fakes import HeaderLine
 from tests.support.process import NodeProcess
 from tests.support.scripted import HeaderPeer, Link, wait_until
 
 PEERS = 14
+FULL, BLOCK = "outbound-full-relay", "block-relay-only"
 
 
 class Neighbour(HeaderPeer):
@@ -46,6 +48,13 @@ def start(tmp_path: Path, *arguments: str) -> NodeProcess:
     )
 
 
+def meet(node: NodeProcess, neighbours: list[Neighbour]) -> None:
+    """Tell the node of these addresses."""
+    for neighbour in neighbours:
+        host, port = neighbour.target.rsplit(":", 1)
+        assert node.rpc("addpeeraddress", host, int(port))["success"]
+
+
 def kinds(node: NodeProcess) -> Counter[str]:
     return Counter(peer["connection_type"] for peer in node.rpc("getpeerinfo") if peer["version"])
 
@@ -54,10 +63,8 @@ def test_full_relay_and_block_relay_slots_are_filled_and_anchors_come_first_next
     neighbours: list[Neighbour], tmp_path: Path
 ) -> None:
     with start(tmp_path) as node:
-        for neighbour in neighbours:
-            host, port = neighbour.target.rsplit(":", 1)
-            assert node.rpc("addpeeraddress", host, int(port))["success"]
-        wait_until(lambda: kinds(node) == {"outbound-full-relay": 8, "block-relay-only": 2}, seconds=30)
+        meet(node, neighbours)
+        wait_until(lambda: kinds(node) == {FULL: 8, BLOCK: 2}, seconds=30)
         peers = node.rpc("getpeerinfo")
         assert len({peer["addr"].split(".")[1] for peer in peers}) == 10, "one per network group"
         anchors = {peer["addr"] for peer in peers if peer["connection_type"] == "block-relay-only"}
@@ -87,10 +94,8 @@ def test_full_relay_and_block_relay_slots_are_filled_and_anchors_come_first_next
 
 def test_an_anchor_that_is_gone_is_said_to_be(neighbours: list[Neighbour], tmp_path: Path) -> None:
     with start(tmp_path, "--maxconnections=10") as node:
-        for neighbour in neighbours:
-            host, port = neighbour.target.rsplit(":", 1)
-            node.rpc("addpeeraddress", host, int(port))
-        wait_until(lambda: kinds(node)["block-relay-only"] == 2, seconds=30)
+        meet(node, neighbours)
+        wait_until(lambda: kinds(node)[BLOCK] == 2, seconds=30)
         assert node.stop() == 0
         for neighbour in neighbours:
             neighbour.close()
@@ -104,9 +109,7 @@ def test_a_feeler_tests_an_address_and_leaves(neighbours: list[Neighbour], tmp_p
     with start(tmp_path) as node:
         now = int(time.time())
         node.rpc("setmocktime", now)
-        for neighbour in neighbours[:11]:
-            host, port = neighbour.target.rsplit(":", 1)
-            node.rpc("addpeeraddress", host, int(port))
+        meet(node, neighbours[:11])
         wait_until(lambda: sum(kinds(node).values()) >= 10, seconds=30)
         tried = node.rpc("getaddrmaninfo")["all_networks"]["tried"]
         assert tried == 10
@@ -116,12 +119,50 @@ def test_a_feeler_tests_an_address_and_leaves(neighbours: list[Neighbour], tmp_p
         assert kinds(node)["feeler"] == 0
 
 
+def test_a_stale_tip_and_the_rotation_bring_one_more_peer_each_and_the_least_useful_go(
+    neighbours: list[Neighbour], tmp_path: Path
+) -> None:
+    line = HeaderLine().grow(3)
+    for neighbour in neighbours:
+        neighbour.set_chain(line.headers[1:], line.headers[0])
+    now = line.time + 600
+    with start(tmp_path, f"--mocktime={now}") as node:
+        meet(node, neighbours)
+        wait_until(lambda: kinds(node) == {FULL: 8, BLOCK: 2}, seconds=30)
+        wait_until(lambda: {peer["synced_headers"] for peer in node.rpc("getpeerinfo")} == {3})
+
+        def minutes(count: int) -> None:
+            """Time passes in steps that no connection is silent for too long in."""
+            nonlocal now
+            for _ in range(count):
+                now += 60
+                node.rpc("setmocktime", now)
+                wait_until(lambda: all("pingwait" not in peer for peer in node.rpc("getpeerinfo")))
+
+        minutes(30)
+        node.rpc("mockscheduler", 45)
+        time.sleep(1.2)  # two turns of the loop
+        assert kinds(node)[FULL] == 8, "half an hour is not more than half an hour"
+        minutes(11)
+        node.rpc("mockscheduler", 45)
+        wait_until(lambda: kinds(node)[FULL] == 9)
+        minutes(1)
+        node.rpc("mockscheduler", 45)
+        wait_until(lambda: kinds(node)[FULL] == 8)
+
+        minutes(40)  # five on average
+        wait_until(lambda: kinds(node)[BLOCK] == 3)
+        minutes(1)
+        node.rpc("mockscheduler", 45)
+        wait_until(lambda: kinds(node)[BLOCK] == 2)
+        assert node.text().count("one outbound peer more than needed") >= 2
+
+
 def test_a_peer_without_the_services_we_need_is_left(tmp_path: Path) -> None:
     class Poor(Neighbour):
         def serve(self, link: Link) -> None:
             link.handshake(services=0)
 
     with Poor("127.9.0.1") as poor, start(tmp_path) as node:
-        host, port = poor.target.rsplit(":", 1)
-        node.rpc("addpeeraddress", host, int(port))
+        meet(node, [poor])
         wait_until(lambda: "does not offer the services" in node.text(), seconds=30)
