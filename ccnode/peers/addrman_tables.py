@@ -39,6 +39,9 @@ TRIED_BUCKETS_PER_GROUP: Final = 8
 KEY_SIZE: Final = 32
 """Bytes of the secret."""
 
+_V1_SIZE: Final = 16
+"""Bytes. Shorter addresses are hashed in their form of this size, the others as they are."""
+
 _SLOT_BITS: Final = BUCKET_SIZE.bit_length() - 1
 _ALL_SLOTS: Final = (1 << BUCKET_SIZE) - 1
 _DRAW_BITS: Final = 32
@@ -82,7 +85,7 @@ def _vector(data: bytes) -> bytes:
 
 def _address_key(address: NetworkAddress) -> bytes:
     """Address and port, as a vector (Core: ``CService::GetKey``)."""
-    addr = address.to_v1() if address.is_v1_compatible() else address.addr
+    addr = address.addr if len(address.addr) >= _V1_SIZE else address.to_v1()
     return _vector(addr + address.port.to_bytes(2, "big"))
 
 
