@@ -9,7 +9,7 @@ That is all there is to adding one. Usage, help, completion, the checks of argum
 documentation follow from the declaration. A view asks and shows; what may be asked, and what it means, is the node's.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final, Protocol
@@ -77,6 +77,19 @@ class Session(Protocol):
         """Columns of the terminal, or of what stands for one."""
         ...
 
+    @property
+    def terminal(self) -> bool:
+        """The output goes to a terminal, not into a file or a program."""
+        ...
+
+    def screenful(self, words: Sequence[str]) -> str:
+        """What a line of these words would print at present. CcnodeError, RpcError."""
+        ...
+
+    def confirm(self, question: str) -> bool:
+        """Ask whoever sits there, yes or no. A script meant what it says: yes."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -84,6 +97,25 @@ class Result:
 
     data: object
     show: Callable[[], RenderableType]
+    wide: bool = False
+    """Not to be squeezed into the terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer without an end: lines as they come, until Ctrl-C. Then the generator is closed."""
+
+    lines: Generator[RenderableType, None, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """An answer that takes the whole terminal until its user leaves it. Only where `Session.terminal` is true."""
+
+    run: Callable[[], None]
+
+
+Answer = Result | Stream | Screen
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +124,7 @@ class View:
 
     name: str
     subject: str
-    function: Callable[[Session, Given], Result]
+    function: Callable[[Session, Given], Answer]
     arguments: tuple[Argument, ...]
     options: tuple[Option, ...]
     help: str
@@ -195,10 +227,10 @@ class Views:
         examples: Sequence[str],
         arguments: Sequence[Argument] = (),
         options: Sequence[Option] = (),
-    ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+    ) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
         """A decorator that declares a function as a view; every view has ``--json``. ValueError for a name taken."""
 
-        def declare(function: Callable[..., Result]) -> Callable[..., Result]:
+        def declare(function: Callable[..., Answer]) -> Callable[..., Answer]:
             if name in self._views:
                 raise ValueError(f"{name} is declared twice")
             every = (*options, JSON)
