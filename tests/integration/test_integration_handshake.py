@@ -1,6 +1,7 @@
 """The handshake of a running node, seen from outside: what it says to whom, whom it leaves, and when."""
 
 import contextlib
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +92,10 @@ class Listener(HeaderPeer):
 
     def commands(self) -> list[str]:
         return [message.command for message in self.heard]
+
+    def close_connections(self) -> None:
+        for link in self.links:
+            link.sock.shutdown(socket.SHUT_RDWR)
 
 
 def dial(node: NodeProcess, peer: HeaderPeer, kind: str) -> None:
@@ -464,6 +469,21 @@ def test_with_the_network_off_there_are_no_connections(node: NodeProcess) -> Non
         wait_until(lambda: peer.connections == 2)
         Link.connect(node.port).handshake()
         node.rpc("addnode", peer.target, "remove")
+
+
+def test_with_connect_nobody_else_is_dialed(tmp_path: Path) -> None:
+    with (
+        Listener() as chosen,
+        Listener() as known,
+        NodeProcess(tmp_path, f"--connect={chosen.target}", "--allowunroutable") as node,
+    ):
+        wait_until(lambda: chosen.connections == 1)
+        host, port = known.target.rsplit(":", 1)
+        assert node.rpc("addpeeraddress", host, int(port))["success"]
+        chosen.close_connections()
+        wait_until(lambda: chosen.connections == 2)  # by now a loop that opens others would have turned as well
+        assert info(node)["connection_type"] == "manual"
+        assert known.connections == 0
 
 
 def test_a_node_may_start_with_the_network_off(tmp_path: Path) -> None:

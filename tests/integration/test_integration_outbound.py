@@ -97,6 +97,11 @@ def test_an_anchor_that_is_gone_is_said_to_be(neighbours: list[Neighbour], tmp_p
         meet(node, neighbours)
         wait_until(lambda: kinds(node)[BLOCK] == 2, seconds=30)
         assert node.stop() == 0
+        automatic, node.arguments = node.arguments, (*node.arguments, "--connect=0")
+        node.restart()
+        assert node.rpc("getanchors") == {"loaded": [], "to_save": []}, "a node that chooses no peers leaves them alone"
+        assert node.stop() == 0
+        node.arguments = automatic
         for neighbour in neighbours:
             neighbour.close()
         node.restart()

@@ -154,17 +154,6 @@ def test_peers_from_before_bip31_are_pinged_as_often_and_never_expected_to_answe
     assert not bench.peer.closing
 
 
-def test_the_interval_between_pings_is_an_option() -> None:
-    bench = Bench()
-    bench.keepalive = Keepalive(bench.clock, seeded_rng(), PEER_TIMEOUT, ping_interval=10)
-    bench.at(0)
-    bench.pong(bench.pings()[0])
-    bench.at(10)
-    assert bench.pings() == []
-    bench.at(10.001)
-    assert len(bench.pings()) == 1
-
-
 # -- the ends ----------------------------------------------------------------------------------------------------------
 
 
