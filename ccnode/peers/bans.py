@@ -27,7 +27,10 @@ FOREVER: Final = 2**62
 """Unix seconds; no ban ends later, which leaves room for sums in 64 bits."""
 
 MANUAL: Final = "manually added"
-"""The reason of a ban that a person made."""
+"""The reason of a ban that a person made; what they said about it follows after a colon."""
+
+MAX_REMARK: Final = 200
+"""Characters that may be said about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Ban:
 
     @property
     def manual(self) -> bool:
-        return self.reason == MANUAL
+        return self.reason == MANUAL or self.reason.startswith(f"{MANUAL}: ")
 
 
 class BanStore(Protocol):

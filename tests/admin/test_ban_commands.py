@@ -50,6 +50,15 @@ def test_durations(node: TestNode, now: int) -> None:
     assert found == {"8.8.8.1/32": DAY, "8.8.8.3/32": 10}
 
 
+def test_a_reason_is_kept_and_the_ban_stays_one_by_hand(node: TestNode) -> None:
+    node.call("setban", "8.8.8.1", "add", 100, False, "spam: 3 times")
+    assert [ban["ban_reason"] for ban in node.call("listbanned")] == ["manually added: spam: 3 times"]
+    assert all(ban.manual for ban in node.context.bans.bans())
+    node.call("setban", "8.8.8.2", "add", 100, False, "x" * 200)
+    expected = (-8, "Error: reason is longer than 200 characters")
+    assert refusal(lambda: node.call("setban", "8.8.8.3", "add", 100, False, "x" * 201)) == expected
+
+
 def test_an_end_in_the_past(node: TestNode, now: int) -> None:
     expected = (-8, "Error: Absolute timestamp is in the past")
     assert refusal(lambda: node.call("setban", "8.8.8.8", "add", now - 1, True)) == expected

@@ -5,6 +5,7 @@ from ccnode.admin.commands.common import breathing
 from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import Arg, ArgType, WrongUsage, command
 from ccnode.errors import RpcError
+from ccnode.peers.bans import MANUAL, MAX_REMARK
 from ccnode.peers.subnet import Subnet
 
 
@@ -17,12 +18,13 @@ from ccnode.peers.subnet import Subnet
         Arg("command", ArgType.STRING, "'add' to ban it, 'remove' to lift the ban", completion=("add", "remove")),
         Arg("bantime", ArgType.INTEGER, "Seconds it lasts, or its end as a Unix time; 0: as bantime says", default=0),
         Arg("absolute", ArgType.BOOLEAN, "bantime is a Unix time", default=False),
+        Arg("reason", ArgType.STRING, "Why, for the list of bans; Core has no such argument", default=""),
     ],
     help="Bans an address or a range, which ends all connections to it at once, or lifts a ban.",
     result="null",
     example="192.168.0.0/24 add 86400",
 )
-def set_ban(context: AdminContext, subnet: str, command: str, bantime: int, absolute: bool) -> None:
+def set_ban(context: AdminContext, subnet: str, command: str, bantime: int, absolute: bool, reason: str) -> None:
     if command not in ("add", "remove"):
         raise WrongUsage
     parsed = _parse(subnet)
@@ -35,7 +37,9 @@ def set_ban(context: AdminContext, subnet: str, command: str, bantime: int, abso
         raise RpcError(rpc_errors.CLIENT_NODE_ALREADY_ADDED, "Error: IP/Subnet already banned")
     if absolute and bantime < context.clock.now():
         raise RpcError(rpc_errors.INVALID_PARAMETER, "Error: Absolute timestamp is in the past")
-    context.bans.ban(parsed, bantime, absolute=absolute)
+    if len(reason) > MAX_REMARK:
+        raise RpcError(rpc_errors.INVALID_PARAMETER, f"Error: reason is longer than {MAX_REMARK} characters")
+    context.bans.ban(parsed, bantime, absolute=absolute, reason=f"{MANUAL}: {reason}" if reason else MANUAL)
 
 
 def _parse(text: str) -> Subnet:
