@@ -79,7 +79,7 @@ class FullHouse:
         ours = stack.enter_context(
             NodeProcess(folder / "called", "--bind=127.239.0.1:0", f"--services={NETWORK_AND_WITNESS}")
         )
-        called += [ours.rpc("getnodestats")["listening"][0], stack.enter_context(Bcoin(bcoin, mine=5)).target]
+        called += [ours.rpc("getnodestats")["listening"][0], stack.enter_context(Bcoin(bcoin)).target]
         for target in called:
             host, port = target.rsplit(":", 1)
             assert self.node.rpc("addpeeraddress", host, int(port))["success"]

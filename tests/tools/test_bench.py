@@ -15,6 +15,7 @@ FIRST_LINES = {
     "framing": "Small messages",
     "block": "A block through a peer's reader",
     "addrman": "The address manager",
+    "scale": "Scale: one node and 100 peers",
 }
 
 
