@@ -23,10 +23,10 @@ def places(rng: random.Random, number: int) -> list[NetworkAddress]:
     if SNAPSHOT.exists() and number <= len(_snapshot()):
         return rng.sample(_snapshot(), number)
     weights = [1 / (rank + 10) for rank in range(CROWDED_GROUPS)]
-    crowded = [_prefix(rng) for _ in weights]
+    crowded = [any_group(rng) for _ in weights]
     found: dict[NetworkAddress, None] = {}
     while len(found) < number:
-        prefix = rng.choices(crowded, weights)[0] if rng.random() < CROWDED_PART else _prefix(rng)
+        prefix = rng.choices(crowded, weights)[0] if rng.random() < CROWDED_PART else any_group(rng)
         found[in_group(rng, prefix)] = None
     return list(found)
 
@@ -48,7 +48,8 @@ def _snapshot() -> list[NetworkAddress]:
     return sorted({address for address in found if address.is_routable()}, key=lambda address: address.addr)
 
 
-def _prefix(rng: random.Random) -> tuple[int, int]:
+def any_group(rng: random.Random) -> tuple[int, int]:
+    """The first two bytes of a routable /16."""
     while True:
         prefix = rng.randrange(1, 224), rng.randrange(256)
         if NetworkAddress.parse(f"{prefix[0]}.{prefix[1]}.0.1:{P2P_PORT}").is_routable():
