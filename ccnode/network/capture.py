@@ -44,6 +44,8 @@ class MessageCapture:
         self._clock = clock
         self._waiting: defaultdict[Path, list[bytes]] = defaultdict(list)
         self._waiting_bytes = 0
+        self._noted = self._written = 0
+        self._progress = Event()
         self._complained = False
         self._wake = Event()
         self._closing = False
@@ -63,7 +65,14 @@ class MessageCapture:
         head = RECORD.pack(int(self._clock.now() * 1e6), padded_command(command), len(payload))
         self._waiting[path] += (head, payload)
         self._waiting_bytes += size
+        self._noted += 1
         self._wake.set()
+
+    def flush(self) -> None:
+        """Return when everything noted so far is in its file: who sees that a peer has gone can read it all."""
+        noted = self._noted
+        while self._written < noted:
+            self._progress.wait()
 
     def close(self) -> None:
         """Write what is left."""
@@ -77,9 +86,12 @@ class MessageCapture:
             self._wake.wait()
             self._wake.clear()
             batch, self._waiting = self._waiting, defaultdict(list)
-            size = self._waiting_bytes
+            size, noted = self._waiting_bytes, self._noted
             problem = self._worker.apply(_write, (batch,))
             self._waiting_bytes -= size
+            self._written = noted
+            self._progress.set()
+            self._progress = Event()
             if problem is not None:
                 self._complain(f"{problem.filename}: {problem.strerror}")
 

@@ -216,6 +216,8 @@ class ConnectionManager:
                 self._rooms.handshake.start(peer)
                 self.run_pass(peer)  # from now on the clock runs against a peer that stays silent
                 peer.run()
+                if self._capture is not None:
+                    self._capture.flush()
         finally:
             self._gone(peer)
 

@@ -54,7 +54,7 @@ def test_a_ping_goes_out_at_once_and_every_two_minutes_and_its_loss_ends_the_con
     link = Link.connect(node.port)
     link.handshake()
     link.send(Pong(link.expect(Ping).nonce))
-    wait_until(lambda: "pingtime" in node.rpc("getpeerinfo")[0])
+    wait_until(lambda: "minping" in node.rpc("getpeerinfo")[0])
     skip_time(node, 2 * MINUTE + 1)
     link.expect(Ping)
     skip_time(node, 10 * MINUTE)

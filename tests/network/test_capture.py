@@ -118,6 +118,26 @@ def test_the_hub_does_not_wait_for_the_disk(
     ]
 
 
+def test_a_flush_waits_for_all_that_was_noted_before(capture: MessageCapture, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    write = capture_module._write
+
+    def slow_write(batch: dict[Path, list[bytes]]) -> OSError | None:
+        time.sleep(0.02)
+        written.extend(len(pieces) // 2 for pieces in batch.values())
+        return write(batch)
+
+    monkeypatch.setattr(capture_module, "_write", slow_write)
+    transport = capture.transport(V1Transport(MAGIC), ADDRESS)
+    capture.flush()
+    transport.frame("ping", b"")
+    gevent.sleep(0.005)
+    for _ in range(3):  # the first is on its way to the disk
+        transport.frame("ping", b"")
+    capture.flush()
+    assert written == [1, 3]
+
+
 def test_a_disk_that_takes_nothing_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / FOLDER).write_text("in the way")
     capture = MessageCapture(tmp_path, ManualClock())
