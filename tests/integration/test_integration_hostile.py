@@ -7,6 +7,7 @@ whether the address was punished, or the connection alone.
 """
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
@@ -397,3 +398,37 @@ def test_what_follows_an_unknown_network_is_read(tmp_path: Path) -> None:
         link.send_raw(frame("addrv2", payload))
         assert stays(link)
         assert [entry["address"] for entry in node.rpc("getnodeaddresses", 0)] == ["9.9.9.9"]
+
+
+def received(node: NodeProcess, command: str) -> int:
+    """Bytes in messages of a kind from the node's only peer."""
+    [peer] = node.rpc("getpeerinfo") or [{"bytesrecv_per_msg": {}}]
+    size: int = peer["bytesrecv_per_msg"].get(command, 0)
+    return size
+
+
+def test_two_nodes_that_send_each_other_megabytes_do_not_wait_for_ever(tmp_path: Path) -> None:
+    """Each has more to send than either would hold, and goes on reading (Core's ``p2p_net_deadlock``)."""
+    junk, count = "ee" * 450_000, 16
+
+    def flood(node: NodeProcess) -> None:
+        for _ in range(count):
+            node.rpc("sendmsgtopeer", 0, "unknown", junk)
+
+    with (
+        NodeProcess(tmp_path / "first") as first,
+        NodeProcess(tmp_path / "second", f"--connect=127.0.0.1:{first.port}") as second,
+    ):
+        for node in (first, second):
+            wait_until(lambda node=node: received(node, "pong"))
+        threads = [threading.Thread(target=flood, args=(node,)) for node in (first, second)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for node in (first, second):
+            everything = count * len(frame("unknown", bytes.fromhex(junk)))
+            wait_until(lambda node=node, size=everything: received(node, "*other*") == size)
+            pongs = received(node, "pong")
+            node.rpc("ping")
+            wait_until(lambda node=node, pongs=pongs: received(node, "pong") > pongs)

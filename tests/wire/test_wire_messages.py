@@ -331,6 +331,26 @@ def test_long_and_short_inventories_take_the_same_meaning():
         Inv.decode(Inv.build(items).encode()[:-1])
 
 
+ADDRESS_SIZES = {1: 4, 2: 16, 4: 32, 5: 32, 6: 16}
+"""Bytes of an address by BIP155's number of its network."""
+
+
+@pytest.mark.parametrize("size", [0, 4, 5, 10, 15, 16, 17, 31, 32, 33, 512, 513])
+def test_addresses_of_every_network_with_any_length(size):
+    """Of a known network the one right length is read, another spoils the message; unknown ones are stepped over."""
+    good = AddrV2((TimedAddress(1, 9, NetworkAddress(Network.IPV4, b"\1\2\3\4", 8333)),))
+    for network in range(256):
+        entry = struct.pack("<IBB", 1, 9, network) + compact_size(size) + b"\xfc" * size + b"\x20\x8d"
+        payload = b"\x02" + entry + good.encode()[1:]
+        if size > 512 or ADDRESS_SIZES.get(network, size) != size:
+            with pytest.raises(DecodeError):
+                AddrV2.decode(payload)
+            continue
+        message = AddrV2.decode(payload)
+        assert message.entries[-1:] == good.entries
+        assert (len(message.entries), message.skipped) == ((2, 0) if network in ADDRESS_SIZES else (1, 1))
+
+
 def test_locator_version_is_kept_but_defaults_to_ours():
     assert GetHeaders((bytes(32),)).encode()[:4] == struct.pack("<I", 70016)
     assert GetHeaders.decode(GetHeaders((), version=1).encode()).version == 1
