@@ -2,9 +2,9 @@
 
 A message's trip: the peer's reader takes a frame off its transport and calls `ConnectionManager._deliver`; one table
 from command to handler says whose it is, or the handshake takes it; the factory makes a message of it; the handler
-decides without switching greenlets. What nobody waits for is not decoded: a peer may send what it likes, and a
-transaction of 4 MB is two seconds of work. After a message that marked its peer dirty, and whenever
-something is due, the peer's *pass* runs: everything it is owed, in one function.
+decides without switching greenlets, or yields where others may go on. What nobody waits for is not decoded: a peer may
+send what it likes, and a transaction of 4 MB is two seconds of work. After a message that marked its peer dirty, and
+whenever something is due, the peer's *pass* runs: everything it is owed, in one function.
 """
 
 import logging
