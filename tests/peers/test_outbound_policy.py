@@ -315,9 +315,8 @@ def test_no_second_lasting_connection_into_a_group(kind: ConnectionType) -> None
     expected = {"8.9.8.8"} if counts else {"8.8.8.8", "8.9.8.8"}
     assert set(table.drawn()) == expected
     table.peers.clear()
-    for _ in range(50):
-        found = table.policy.candidate(Opening(FULL), [], {peer.address: kind})
-        assert found.address.host in expected, "a dial under way counts as what it is to become"
+    found = {table.policy.candidate(Opening(FULL), [], {peer.address: kind}).address.host for _ in range(50)}
+    assert found == expected, "a dial under way counts as what it is to become"
 
 
 def test_tor_has_no_groups() -> None:
@@ -539,6 +538,17 @@ def test_a_contested_address_that_is_connected_has_passed_its_test() -> None:
     assert table.addrman.info(incumbent).last_success == long_ago, "a dial under way has proved nothing yet"
     table.policy.candidate(Opening(FEELER), table.peers)
     assert table.addrman.info(incumbent).last_success == int(table.clock.now())
+
+
+def test_contested_slots_are_settled_before_an_address_is_drawn() -> None:
+    table = Table()
+    table.know("8.8.8.8")
+    calls: list[str] = []
+    table.addrman.resolve_collisions = lambda: calls.append("settle")  # type: ignore[method-assign]
+    select = table.addrman.select
+    table.addrman.select = lambda **more: calls.append("draw") or select(**more)  # type: ignore[method-assign]
+    assert set(table.drawn(times=1)) == {"8.8.8.8"}
+    assert calls == ["settle", "draw"]
 
 
 def test_a_feeler_tests_a_contested_address_first() -> None:

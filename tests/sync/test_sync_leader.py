@@ -330,6 +330,13 @@ def test_the_deadline_is_void_once_the_tip_is_recent(long_line: HeaderLine) -> N
     assert not leader.closing
 
 
+@pytest.mark.parametrize(("age", "asked"), [(DAY - 1, [1, 1]), (DAY, [1, 0])])
+def test_a_best_header_of_less_than_a_day_is_recent(age: int, asked: list[int]) -> None:
+    room, line = recent_room()
+    room.clock.set_wall(line.time + age)
+    assert [len(room.asked(room.join())) for _ in range(2)] == asked
+
+
 # -- progress ----------------------------------------------------------------------------------------------------------
 
 
