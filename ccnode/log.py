@@ -184,7 +184,12 @@ def set_category(name: str, level: str) -> None:
 def current_levels() -> dict[str, str]:
     """The level of each category by name, ``trace`` to ``error``."""
     levels = {category: logging.getLogger(f"ccnode.{category}").getEffectiveLevel() for category in CATEGORIES}
-    return {category: _LEVEL_NAMES.get(level, str(level)) for category, level in levels.items()}
+    return {category: level_name(level) for category, level in levels.items()}
+
+
+def level_name(level: int) -> str:
+    """``trace`` to ``error`` for a number of the standard library."""
+    return _LEVEL_NAMES.get(level, str(level))
 
 
 class LineFormatter(logging.Formatter):
@@ -192,10 +197,10 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         prefix = self._prefix(record)
-        line = prefix + _escape(record.getMessage())
+        line = prefix + escape(record.getMessage())
         if record.exc_info and record.exc_info[0] is not None:
             lines = self.formatException(record.exc_info).splitlines()
-            line = "\n".join([line, *(f"{prefix}| {_escape(text)}" for text in lines)])
+            line = "\n".join([line, *(f"{prefix}| {escape(text)}" for text in lines)])
         return line
 
     @staticmethod
@@ -208,7 +213,8 @@ class LineFormatter(logging.Formatter):
         return f"{stamp} [{tag}] " if tag else f"{stamp} "
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """``text`` with its control characters made visible: it stays on its line and drives no terminal."""
     return text.translate(_CONTROL)
 
 

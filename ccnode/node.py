@@ -15,10 +15,12 @@ from gevent.event import Event
 from ccnode.admin.collector import NodeCollector
 from ccnode.admin.commands import REGISTRY
 from ccnode.admin.context import AdminContext
+from ccnode.admin.events import EventStream
 from ccnode.admin.figures import NodeFigures
 from ccnode.admin.jsonrpc import Dispatcher
 from ccnode.admin.metrics import MetricsServer
 from ccnode.admin.server import AdminServer
+from ccnode.admin.sources import feed_events
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.params import ChainParams
 from ccnode.clock import SystemClock
@@ -133,9 +135,10 @@ class Node:
             limited_peers_suffice=self._limited_peers_suffice,
             is_proxy=self.routes.is_proxy,
         )
+        factory = MessageFactory(params.header_format.size, params.headers_carry_tx_count)
         manager = ConnectionManager(
             magic=params.magic,
-            factory=MessageFactory(params.header_format.size, params.headers_carry_tx_count),
+            factory=factory,
             rooms=NetworkRooms(
                 handshake=handshake,
                 keepalive=Keepalive(clock, rng, config.peertimeout, config.pinginterval),
@@ -172,6 +175,8 @@ class Node:
             lag=HubLag(),
         )
         self._closing.callback(self.figures.lag.stop)
+        self.events = EventStream(clock)
+        feed_events(self.events, manager, self.chain, self.bans, factory)
         self.admin = AdminServer(self.datadir.socket, Dispatcher(REGISTRY, self._admin_context(), self._fault).answer)
         manager.set_network_active(config.networkactive)
         self.header_file.on_append = self._headers_appended
@@ -363,5 +368,6 @@ class Node:
             stop=self.stop,
             wake_timers=self.timers.clock_was_set,
             persist_marks=self._persist_marks,
+            events=self.events,
             stats=self.figures.report,
         )

@@ -13,10 +13,10 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ccnode.errors import CcnodeError, RpcError
 
@@ -86,6 +86,38 @@ def call(
     if "error" in reply and reply["error"] is not None:
         raise RpcError(reply["error"]["code"], reply["error"]["message"])
     return reply["result"]
+
+
+def subscribe(
+    path: Path, topics: Sequence[str], options: Mapping[str, object] | None = None
+) -> Generator[dict[str, Any], None, None]:
+    """Events of the node that listens on ``path``, as they come; close the generator when done.
+
+    It ends when the node does. Raises `RpcError` for a topic or an option that does not exist, `NotRunning` if nobody
+    answers. Topics, options and what events hold: ``ccnode rpc help subscribe``.
+    """
+    events = _events(path, topics, options or {})
+    next(events)  # up to the node's answer, so that errors come from here
+    return events
+
+
+def _events(path: Path, topics: Sequence[str], options: Mapping[str, object]) -> Generator[dict[str, Any], None, None]:
+    request = {"jsonrpc": "2.0", "id": 1, "method": "subscribe", "params": [list(topics), dict(options)]}
+    with _connect(path) as connection, connection.makefile("rb") as lines:
+        try:
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            line = lines.readline()
+            if not line:
+                raise NotRunning(f"the node on {path} closed the connection without an answer")
+            connection.settimeout(None)
+            while line.endswith(b"\n"):
+                message = json.loads(line)
+                if "error" in message:
+                    raise RpcError(message["error"]["code"], message["error"]["message"])
+                yield message.get("params", {})
+                line = lines.readline()
+        except OSError as error:
+            raise NotRunning(f"the node on {path} went away: {error.strerror or error}") from error
 
 
 def _connect(path: Path) -> socket.socket:

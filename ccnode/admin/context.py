@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from gevent.event import Event
 
+from ccnode.admin.events import EventStream
 from ccnode.admin.jsonrpc import ActiveCommand
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.index import TipChanged
@@ -143,6 +144,7 @@ class AdminContext:
     """The clock was moved: run what is due now."""
     persist_marks: Callable[[], None]
     """The marks of invalid headers changed: store them."""
+    events: EventStream
     stats: Callable[[], Mapping[str, object]]
     """The node's own figures, a JSON object, for getnodestats."""
     active_commands: list[ActiveCommand] = field(default_factory=list)

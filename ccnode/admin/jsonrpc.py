@@ -8,6 +8,9 @@ Two members are ours. ``"words": true`` says that the parameters are words of a 
 node is to read each by its declared type (`ccnode.admin.arguments`). ``"read_only": true`` has a command refused that
 would change anything: a belt for the hands of those who only look, not a protection against them.
 
+The result of ``subscribe`` goes on: what follows its answer are notifications (`ccnode.admin.events`). So it needs a
+connection of its own, and is refused in a batch, in a notification and over HTTP.
+
 An answer can be megabytes, and ``json.dumps`` holds the hub while it runs. So an answer is produced in pieces, and
 whoever sends them lets others run in between.
 """
@@ -19,11 +22,14 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol
 
 from ccnode.admin import rpc_errors
+from ccnode.admin.events import Subscription
 from ccnode.admin.registry import Registry
 from ccnode.clock import Clock
 from ccnode.errors import CcnodeError, RpcError, StorageError
 
 log = logging.getLogger("ccnode.rpc")
+
+Reply = dict[str, object]
 
 _PIECE_DEPTH: Final = 3
 """Containers nested deeper than this are encoded in one go: an address, a peer, a header is small."""
@@ -63,20 +69,32 @@ class Dispatcher:
         self._context = context
         self._on_storage_fault = on_storage_fault
 
-    def answer(self, line: bytes) -> Iterator[str]:
-        """The pieces of the answer to one line, without its newline; nothing at all for notifications."""
+    def answer(self, line: bytes) -> Iterator[str | Subscription]:
+        """The pieces of the answer to one line, without its newline; nothing at all for notifications.
+
+        A subscription as the last one is the caller's to serve, and to close.
+        """
         try:
-            request = _parse(line)
-        except (ValueError, RecursionError):
-            yield from encode(_error_reply(None, RpcError(rpc_errors.PARSE_ERROR, "Parse error"), strict=True))
+            request = parse(line)
+        except RpcError as error:
+            yield from encode(error_reply(error))
             return
-        if not isinstance(request, list):
-            reply = self._reply(request)
-            yield from encode(reply) if reply is not None else ()
+        if isinstance(request, list):
+            yield from self._answer_batch(request)
             return
+        reply = self.reply(request, may_subscribe=True)
+        if reply is not None:
+            result = reply.get("result")
+            if isinstance(result, Subscription):
+                yield from encode({**reply, "result": {"topics": list(result.wishes.topics)}})
+                yield result
+            else:
+                yield from encode(reply)
+
+    def _answer_batch(self, requests: list[object]) -> Iterator[str]:
         opening = "["
-        for part in request:
-            reply = self._reply(part)
+        for request in requests:
+            reply = self.reply(request)
             if reply is None:
                 yield ""  # a notification: nothing to send, but a chance to let others run
             else:
@@ -85,26 +103,26 @@ class Dispatcher:
                 opening = ","
         if opening == ",":
             yield "]"
-        elif not request:
+        elif not requests:
             yield "[]"
 
-    def _reply(self, request: object) -> dict[str, object] | None:
+    def reply(self, request: object, *, may_subscribe: bool = False) -> Reply | None:
         """Run one request: its reply, or None for a notification."""
         if not isinstance(request, dict):
-            return _error_reply(None, RpcError(rpc_errors.INVALID_REQUEST, "Invalid Request object"), strict=True)
-        strict = request.get("jsonrpc") == "2.0"
-        ident = request.get("id")
+            return error_reply(RpcError(rpc_errors.INVALID_REQUEST, "Invalid Request object"))
+        ident = {"id": request["id"]} if "id" in request else {}
+        head: Reply = {}
         try:
-            result = self._run(request)
+            head = _head(request)
+            outcome: Reply = {"result": self._run(request, may_subscribe and bool(ident))}
+            if not head:
+                outcome["error"] = None
         except RpcError as error:
-            reply = _error_reply(ident, error, strict=strict)
-        else:
-            reply = {"result": result, "error": None, "id": ident}
-            if strict:
-                reply = {"jsonrpc": "2.0", "result": result, "id": ident}
-        return None if strict and "id" not in request else reply
+            outcome = {} if head else {"result": None}
+            outcome["error"] = {"code": error.code, "message": str(error)}
+        return None if head and not ident else {**head, **outcome, **ident}
 
-    def _run(self, request: dict[str, Any]) -> object:
+    def _run(self, request: dict[str, Any], may_subscribe: bool) -> object:
         """The result of a well-formed request. Raises `RpcError`, also for a defect in a command (logged)."""
         if "method" not in request:
             raise RpcError(rpc_errors.INVALID_REQUEST, "Missing method")
@@ -115,7 +133,14 @@ class Dispatcher:
         self._context.active_commands.append(running)
         try:
             words, read_only = (request.get(member) is True for member in ("words", "read_only"))
-            return self._registry.call(self._context, method, request.get("params"), words=words, read_only=read_only)
+            params = request.get("params")
+            result = self._registry.call(self._context, method, params, words=words, read_only=read_only)
+            if isinstance(result, Subscription) and not may_subscribe:
+                result.close()
+                raise RpcError(
+                    rpc_errors.INVALID_REQUEST, f"{method} needs a connection of its own on the admin socket"
+                )
+            return result
         except RpcError:
             raise
         except StorageError as error:
@@ -130,19 +155,31 @@ class Dispatcher:
             self._context.active_commands.remove(running)
 
 
-def _parse(line: bytes) -> object:
-    return json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
+def parse(data: bytes) -> object:
+    """The JSON of a request or a batch. Raises `RpcError` -32700."""
+    try:
+        return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise RpcError(rpc_errors.PARSE_ERROR, "Parse error") from None
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _error_reply(ident: object, error: RpcError, *, strict: bool) -> dict[str, object]:
-    shown = {"code": error.code, "message": str(error)}
-    if strict:
-        return {"jsonrpc": "2.0", "error": shown, "id": ident}
-    return {"result": None, "error": shown, "id": ident}
+def _head(request: dict[str, Any]) -> Reply:
+    """What a reply begins with: in version 2.0 its number, otherwise nothing. Raises `RpcError` -32600."""
+    version = request.get("jsonrpc")
+    if version is not None and not isinstance(version, str):
+        raise RpcError(rpc_errors.INVALID_REQUEST, "jsonrpc field must be a string")
+    if version not in (None, "1.0", "2.0"):
+        raise RpcError(rpc_errors.INVALID_REQUEST, "JSON-RPC version not supported")
+    return {"jsonrpc": "2.0"} if version == "2.0" else {}
+
+
+def error_reply(error: RpcError) -> Reply:
+    """To what is no request, so that nobody knows its version or id."""
+    return {"jsonrpc": "2.0", "error": {"code": error.code, "message": str(error)}, "id": None}
 
 
 def encode(value: object, depth: int = _PIECE_DEPTH) -> Iterator[str]:

@@ -6,6 +6,8 @@ stop the node.
 
 Several clients at once, each with its greenlet; one client's requests are answered in their order. A client costs the
 node little whatever it does: its lines are bounded, an unread answer closes the connection, an idle one is closed too.
+One that has subscribed only listens from then on, and may be slow at it (`ccnode.admin.events`); whatever else it sends
+is thrown away, and the end of its input ends the connection.
 
 A node that was killed leaves its socket file behind. Nobody listens there, so connecting is refused: then the file is
 replaced. If somebody answers, another node runs, and starting fails.
@@ -17,7 +19,7 @@ import logging
 import os
 import stat
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -25,13 +27,14 @@ import gevent
 from gevent import socket
 
 from ccnode.admin import rpc_errors
+from ccnode.admin.events import Subscription
 from ccnode.errors import ExitStatus, StartupError
 from ccnode.network.hub import DeadlineExceeded, Supervisor, breathe, deadline, spawn
 
 log = logging.getLogger("ccnode.rpc")
 
-Answer = Callable[[bytes], Iterator[str]]
-"""From a request line to the pieces of its answer."""
+Answer = Callable[[bytes], Iterator[str | Subscription]]
+"""From a request line to the pieces of its answer, and the subscription if it was a request for one."""
 
 MAX_LINE: Final = 1 << 20
 """Bytes of a request line."""
@@ -44,6 +47,7 @@ CLOSE_SECONDS: Final = 2.0
 """How long closing waits for answers under way (``stop`` is answered while the node already stops)."""
 
 _BACKLOG: Final = 16
+_EVENTS_AT_ONCE: Final = 64
 _CHUNK: Final = 1 << 16
 _ACCEPT_PAUSE_SECONDS: Final = 1.0
 
@@ -140,7 +144,8 @@ class AdminServer:
                 self._send_all(connection, _refusal_line(refusal))
                 return
             for line in self._lines(connection):
-                self._send(connection, line)
+                if not self._send(connection, line):
+                    return
         except DeadlineExceeded:
             log.debug("admin client: idle or not reading, closed")
         except OSError as error:
@@ -169,11 +174,14 @@ class AdminServer:
                 return  # an unfinished line is not a request
             buffer += data
 
-    def _send(self, connection: socket.socket, line: bytes) -> None:
-        """Answer one line. Pieces are gathered to a decent size; others run in between."""
+    def _send(self, connection: socket.socket, line: bytes) -> bool:
+        """Answer one line; whether more are taken. Pieces are gathered to a decent size; others run in between."""
         gathered: list[str] = []
         size = total = 0
         for piece in self._answer(line):
+            if isinstance(piece, Subscription):
+                self._stream(connection, piece, "".join([*gathered, "\n"]).encode())
+                return False
             gathered.append(piece)
             size += len(piece)
             total += len(piece)
@@ -183,6 +191,22 @@ class AdminServer:
             breathe()
         if total:
             self._send_all(connection, "".join([*gathered, "\n"]).encode())
+        return True
+
+    def _stream(self, connection: socket.socket, subscription: Subscription, opening: bytes) -> None:
+        """Send the ``opening``, and then events until the client or the server ends it."""
+        watcher = spawn("admin-subscriber", _wait_end, connection, subscription)
+        try:
+            self._send_all(connection, opening)
+            while (event := subscription.take()) is not None:
+                lines = [_event_line(event)]
+                while len(lines) < _EVENTS_AT_ONCE and not subscription.idle and (event := subscription.take()):
+                    lines.append(_event_line(event))
+                connection.sendall(b"".join(lines))  # without a deadline: who is slow loses events, no more
+                breathe()
+        finally:
+            subscription.close()
+            watcher.kill(block=False)
 
     def _send_all(self, connection: socket.socket, data: bytes) -> None:
         # After a deadline an unknown part was sent: the connection is of no more use and `_serve` ends it.
@@ -228,6 +252,22 @@ def _clear_stale(path: Path) -> None:
     finally:
         probe.close()
     path.unlink(missing_ok=True)
+
+
+def _wait_end(connection: socket.socket, subscription: Subscription) -> None:
+    """Close the subscription when its client is gone, also while it is not reading."""
+    try:
+        while connection.recv(_CHUNK):
+            pass
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError as error:
+        log.debug("admin client: %s", error.strerror)
+    finally:
+        subscription.close()
+
+
+def _event_line(event: Mapping[str, object]) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", "method": "event", "params": event}).encode() + b"\n"
 
 
 def _refusal_line(reason: str) -> bytes:

@@ -33,6 +33,7 @@ from ccnode.clock import Clock
 from ccnode.errors import FramingError
 from ccnode.network.budget import Claim, ReceiveBudget
 from ccnode.network.hub import DeadlineExceeded, breathe, deadline, spawn, turns
+from ccnode.peers.messages import MessageTap, PassedMessage
 from ccnode.peers.peer import ConnectionType, Peer
 from ccnode.peers.traffic import ONE_MESSAGE, Traffic
 from ccnode.wire.address import NetworkAddress
@@ -82,6 +83,7 @@ class Connection(Peer):
         "_queued",
         "_reader_waits",
         "_sock",
+        "_tap",
         "_traffic",
         "_transport",
         "_writer",
@@ -100,6 +102,7 @@ class Connection(Peer):
         budget: ReceiveBudget,
         clock: Clock,
         traffic: Traffic,
+        tap: MessageTap,
         deliver: Callable[["Connection", Frame], None],
         on_dirty: Callable[[Peer], None],
         on_closing: Callable[[Peer], None],
@@ -113,6 +116,7 @@ class Connection(Peer):
         self._claim: Claim | None = None
         self._clock = clock
         self._traffic = traffic
+        self._tap = tap
         self._deliver = deliver
         self._on_dirty = on_dirty
         self._on_closing = on_closing
@@ -133,9 +137,14 @@ class Connection(Peer):
     def send(self, message: Message) -> None:
         if self.closing:
             return
-        data = self._transport.frame(message.command, message.encode())
+        command, payload = message.command, message.encode()
+        data = self._transport.frame(command, payload)
         counts = self.sent_per_message
-        counts[message.command] = counts.get(message.command, 0) + ONE_MESSAGE + len(data)
+        counts[command] = counts.get(command, 0) + ONE_MESSAGE + len(data)
+        passed = (self._clock.now(), True, command, len(data))
+        self.recent_messages.append(passed)
+        if self._tap.listener is not None:
+            self._tap.listener(self.id, PassedMessage(*passed), payload)
         self._enqueue(data)
 
     def mark_dirty(self) -> None:

@@ -31,8 +31,9 @@ from ccnode.peers.gossip import AddressGossip
 from ccnode.peers.handshake import Handshake
 from ccnode.peers.inbound import Entrance, InboundPolicy
 from ccnode.peers.keepalive import Keepalive
+from ccnode.peers.messages import MessageTap, PassedMessage
 from ccnode.peers.misbehaviour import Misbehaviour, out_of_turn, spared
-from ccnode.peers.peer import ConnectionType, HandshakeStage, Peer
+from ccnode.peers.peer import ConnectionType, HandshakeStage, Peer, PeerEvent
 from ccnode.peers.permissions import Direction, Whitelist
 from ccnode.peers.subnet import Subnet
 from ccnode.peers.time_offsets import TimeOffsets
@@ -106,6 +107,7 @@ class ConnectionManager:
         self.peers: dict[int, Connection] = {}
         self.traffic = Traffic(clock, max_upload)
         self.statistics = ConnectionStatistics()
+        self.tap = MessageTap()
         self._capture = capture
         self.network_active = True
         self._magic = magic
@@ -127,7 +129,7 @@ class ConnectionManager:
         self._closing = 0
         self._dirty: list[int] = []
         self._tasks: dict[int, gevent.Greenlet] = {}
-        self._gone_listeners: list[Callable[[Peer], None]] = []
+        self._listeners: dict[PeerEvent, list[Callable[[Peer], None]]] = {event: [] for event in PeerEvent}
         rooms.handshake.notifies(self._services_known, self._version_known, self._handshaked)
         handlers: Mapping[type[Any], Callable[[Peer, Any], None]] = {
             Ping: rooms.keepalive.on_ping,
@@ -160,6 +162,7 @@ class ConnectionManager:
             budget=self._inbound_budget if connection_type is ConnectionType.INBOUND else self._outbound_budget,
             clock=self._clock,
             traffic=self.traffic,
+            tap=self.tap,
             deliver=self._deliver,
             on_dirty=self._marked_dirty,
             on_closing=self._began_closing,
@@ -174,6 +177,7 @@ class ConnectionManager:
         if peer.inbound:
             self._rooms.inbound.joined(peer)
         self._tasks[peer.id] = spawn(f"peer-{peer.id}", self._run_peer, peer)
+        self._tell(PeerEvent.CONNECTED, peer)
         return peer
 
     def accept(self, sock: socket.socket, remote: NetworkAddress, local: NetworkAddress, entrance: Entrance) -> None:
@@ -204,9 +208,13 @@ class ConnectionManager:
         if task is not None:
             task.join()
 
-    def on_gone(self, listener: Callable[[Peer], None]) -> None:
-        """Call ``listener`` with every peer whose connection has ended."""
-        self._gone_listeners.append(listener)
+    def on(self, event: PeerEvent, listener: Callable[[Peer], None]) -> None:
+        """Call ``listener`` with every peer to which this happens."""
+        self._listeners[event].append(listener)
+
+    def _tell(self, event: PeerEvent, peer: Peer) -> None:
+        for listener in self._listeners[event]:
+            listener(peer)
 
     def _run_peer(self, peer: Connection) -> None:
         """A peer's whole life; whatever goes wrong in it takes down this peer only, unless the chain is damaged."""
@@ -260,8 +268,7 @@ class ConnectionManager:
             peer.id,
             peer.disconnect_reason or "connection ended",
         )
-        for listener in self._gone_listeners:
-            listener(peer)
+        self._tell(PeerEvent.DISCONNECTED, peer)
 
     def close(self) -> None:
         """Disconnect everybody and wait for it; what is left after `CLOSE_SECONDS` is killed."""
@@ -278,6 +285,10 @@ class ConnectionManager:
         counts = peer.received_per_message
         counted = command if command in MESSAGE_TYPES else OTHER
         counts[counted] = counts.get(counted, 0) + ONE_MESSAGE + size
+        passed = (peer.last_recv, False, command, size)
+        peer.recent_messages.append(passed)
+        if self.tap.listener is not None:
+            self.tap.listener(peer.id, PassedMessage(*passed), payload)
         if fault is not None:
             log.debug("peer=%d %s dropped: %s", peer.id, command or "a message", fault)
             return
@@ -330,6 +341,7 @@ class ConnectionManager:
             peer.user_agent or "no user agent",
             peer.start_height,
         )
+        self._tell(PeerEvent.HANDSHAKED, peer)
 
     def _named(self, peer: Peer) -> str:
         """The address, for a log line, if it may stand there: a person wrote it, or asked for it."""

@@ -9,7 +9,7 @@ masks the address to each prefix length that occurs, of which there are few.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -75,13 +75,18 @@ class BanList:
         self._widths: dict[Network, Counter[int]] = {network: Counter() for network in Network}
         self._automatic: dict[Subnet, None] = {}
         """The bans for misbehaviour, oldest first."""
-        self._listeners: list[Callable[[Ban], None]] = []
+        self._ban_listeners: list[Callable[[Ban], None]] = []
+        self._unban_listeners: list[Callable[[Sequence[Ban]], None]] = []
         for ban in bans:
             self._put(ban)
 
     def on_ban(self, listener: Callable[[Ban], None]) -> None:
         """Call ``listener`` with every ban made from now on."""
-        self._listeners.append(listener)
+        self._ban_listeners.append(listener)
+
+    def on_unban(self, listener: Callable[[Sequence[Ban]], None]) -> None:
+        """Call ``listener`` with the bans that are lifted, have ended or gave way to others."""
+        self._unban_listeners.append(listener)
 
     def ban(self, subnet: Subnet, seconds: int = 0, *, absolute: bool = False, reason: str = MANUAL) -> None:
         """Ban ``subnet`` for ``seconds``, or until that Unix time; 0 or less means the default duration.
@@ -99,7 +104,7 @@ class BanList:
             self._store.put(ban)
         while len(self._automatic) > MAX_AUTOMATIC_BANS:
             self._remove([next(iter(self._automatic))])
-        for listener in self._listeners:
+        for listener in self._ban_listeners:
             listener(ban)
 
     def unban(self, subnet: Subnet) -> bool:
@@ -150,15 +155,17 @@ class BanList:
             self._automatic[ban.subnet] = None
 
     def _remove(self, subnets: list[Subnet]) -> None:
+        removed = [self._bans.pop(subnet) for subnet in subnets]
         for subnet in subnets:
-            del self._bans[subnet]
             self._automatic.pop(subnet, None)
             widths = self._widths[subnet.network]
             widths[subnet.prefix] -= 1
             if not widths[subnet.prefix]:
                 del widths[subnet.prefix]
-        if subnets:
+        if removed:
             self._store.remove(subnets)
+            for listener in self._unban_listeners:
+                listener(removed)
 
 
 def _sort_key(subnet: Subnet) -> tuple[str, bytes, int]:

@@ -9,6 +9,7 @@ sub-protocol keeps its own state elsewhere, keyed by `Peer.id`.
 from abc import ABC, abstractmethod
 from enum import Enum
 
+from ccnode.peers.messages import recent_messages
 from ccnode.peers.permissions import Permission
 from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.message import Message
@@ -37,6 +38,14 @@ class HandshakeStage(Enum):
     AWAITING_VERSION = "awaiting version"
     AWAITING_VERACK = "awaiting verack"
     ESTABLISHED = "established"
+
+
+class PeerEvent(Enum):
+    """What happens to a connection."""
+
+    CONNECTED = "connected"
+    HANDSHAKED = "handshaked"
+    DISCONNECTED = "disconnected"
 
 
 class Peer(ABC):
@@ -76,6 +85,7 @@ class Peer(ABC):
         "prefer_evict",
         "prefers_headers",
         "received_per_message",
+        "recent_messages",
         "relay",
         "sent_per_message",
         "services",
@@ -144,6 +154,7 @@ class Peer(ABC):
         self.bytes_received = 0
         self.sent_per_message: dict[str, int] = {}  # tallies, see traffic.py
         self.received_per_message: dict[str, int] = {}
+        self.recent_messages = recent_messages()
 
     @abstractmethod
     def send(self, message: Message) -> None:

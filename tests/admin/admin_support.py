@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ccnode.admin.commands import REGISTRY
 from ccnode.admin.context import AdminContext
+from ccnode.admin.events import EventStream
 from ccnode.chain.formats import Header
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.networks import REGTEST
@@ -172,6 +173,7 @@ class TestNode:
             stop=lambda: self.done.append("stop"),
             wake_timers=lambda: self.done.append("wake"),
             persist_marks=lambda: self.done.append("persist"),
+            events=EventStream(self.clock),
             stats=lambda: {"hub_lag": {"p99": 0.001}},
         )
 

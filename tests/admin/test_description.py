@@ -21,7 +21,7 @@ def test_every_command_is_described(tmp_path: Path) -> None:
 
 
 def test_only_commands_that_look_are_open_to_readers() -> None:
-    looks = ("get", "list", "wait", "help", "describe", "echo", "uptime", "sync")
+    looks = ("get", "list", "wait", "help", "describe", "echo", "uptime", "sync", "subscribe", "status")
     for command in REGISTRY:
         assert command.changes is not command.name.startswith(looks), command.name
 

@@ -58,7 +58,6 @@ def test_version_2_and_older_replies() -> None:
     assert json.loads(answer('{"method":"nope"}')) == {
         "result": None,
         "error": {"code": -32601, "message": "Method not found"},
-        "id": None,
     }
     assert json.loads(answer('{"jsonrpc":"2.0","id":5,"method":"add","params":["1","2"],"words":true}'))["result"] == 3
 

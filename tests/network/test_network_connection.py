@@ -11,6 +11,7 @@ from ccnode.network import connection as connection_module
 from ccnode.network.budget import RECEIVE_BUDGET, ReceiveBudget
 from ccnode.network.connection import DEFAULT_MAX_SEND_BUFFER, HARD_SEND_LIMIT, Connection
 from ccnode.network.hub import spawn
+from ccnode.peers.messages import MessageTap
 from ccnode.peers.peer import ConnectionType
 from ccnode.peers.traffic import Traffic, tally_bytes, tally_messages
 from ccnode.wire.address import NetworkAddress
@@ -40,6 +41,7 @@ class Cable:
             budget=self.budget,
             clock=self.clock,
             traffic=Traffic(self.clock),
+            tap=MessageTap(),
             deliver=lambda peer, frame: self.deliver(peer, frame),
             on_dirty=lambda _peer: None,
             on_closing=lambda _peer: None,
@@ -155,6 +157,7 @@ def test_two_ends_with_much_to_say_do_not_wait_for_each_other() -> None:
             budget=ReceiveBudget(RECEIVE_BUDGET, ManualClock()),
             clock=ManualClock(),
             traffic=Traffic(ManualClock()),
+            tap=MessageTap(),
             deliver=deliver,
             on_dirty=lambda _peer: None,
             on_closing=lambda _peer: None,

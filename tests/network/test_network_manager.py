@@ -21,7 +21,7 @@ from ccnode.peers.keepalive import DEFAULT_PING_INTERVAL, TIMEOUT_INTERVAL, Keep
 from ccnode.peers.local_addresses import LocalAddresses
 from ccnode.peers.misbehaviour import Discouragement, Misbehaviour
 from ccnode.peers.netgroup import NetGroupManager
-from ccnode.peers.peer import ConnectionType, Peer
+from ccnode.peers.peer import ConnectionType, Peer, PeerEvent
 from ccnode.peers.permissions import Whitelist, names, parse_whitelist
 from ccnode.peers.subnet import Subnet
 from ccnode.peers.traffic import tally_bytes
@@ -144,7 +144,7 @@ class Office:
             timers=self.timers,
             fatal=self.faults.append,
         )
-        self.manager.on_gone(self.gone.append)
+        self.manager.on(PeerEvent.DISCONNECTED, self.gone.append)
         self._guard()
         self._loop = spawn("timers", self.timers.run)
 

@@ -1,6 +1,27 @@
 """The node's commands. Importing this package fills the registry; each module holds one category of Core's or ours."""
 
-from ccnode.admin.commands import addresses, bans, blockchain, connections, control, description, mining, network
+from ccnode.admin.commands import (
+    addresses,
+    bans,
+    blockchain,
+    connections,
+    control,
+    description,
+    mining,
+    network,
+    observation,
+)
 from ccnode.admin.registry import REGISTRY
 
-__all__ = ["REGISTRY", "addresses", "bans", "blockchain", "connections", "control", "description", "mining", "network"]
+__all__ = [
+    "REGISTRY",
+    "addresses",
+    "bans",
+    "blockchain",
+    "connections",
+    "control",
+    "description",
+    "mining",
+    "network",
+    "observation",
+]
