@@ -256,7 +256,7 @@ class Config:
     )
 
     connect: tuple[str, ...] = _list(HOST, "Connections", "connect to these nodes only; 0 for none at all")
-    addnode: tuple[str, ...] = _list(HOST, "Connections", "keep a connection to this node as well")
+    addnode: tuple[str, ...] = _list(HOST, "Connections", "keep a connection to this node as well; to eight at a time")
     seednode: tuple[str, ...] = _list(HOST, "Connections", "ask this node for addresses, then disconnect")
     listen: bool = _option(True, BOOLEAN, "Connections", "accept connections; off by default with connect")
     bind: tuple[str, ...] = _list(HOST, "Connections", "listen here only, ADDR[:PORT]; ADDR:PORT=onion for Tor's side")
