@@ -77,12 +77,15 @@ def outbound_slots(max_connections: int) -> int:
 def has_room(kind: ConnectionType, peers: Iterable[Peer], max_connections: int) -> bool:
     """Whether a person may open one more connection of a type (Core: ``CConnman::AddConnection``)."""
     kinds = Counter(peer.connection_type for peer in peers)
-    full = min(FULL_RELAY, max_connections)
-    most = {
-        ConnectionType.OUTBOUND_FULL_RELAY: full,
-        ConnectionType.BLOCK_RELAY_ONLY: min(BLOCK_RELAY, max_connections - full),
-    }
+    full, block = _targets(max_connections)
+    most = {ConnectionType.OUTBOUND_FULL_RELAY: full, ConnectionType.BLOCK_RELAY_ONLY: block}
     return kinds[kind] < most.get(kind, max_connections) and _slots_used(kinds) < outbound_slots(max_connections)
+
+
+def _targets(max_connections: int) -> tuple[int, int]:
+    """How many full-relay and how many block-relay-only connections there should be."""
+    full = min(FULL_RELAY, max_connections)
+    return full, min(BLOCK_RELAY, max_connections - full)
 
 
 def _slots_used(kinds: Mapping[ConnectionType, int]) -> int:
@@ -159,8 +162,7 @@ class OutboundPolicy:
         :param refuses: whether an address is banned or discouraged.
         :param is_ours: whether others reach this node at an address.
         """
-        self.full_relay = min(FULL_RELAY, max_connections)
-        self.block_relay = min(BLOCK_RELAY, max_connections - self.full_relay)
+        self.full_relay, self.block_relay = _targets(max_connections)
         self.max_outbound = outbound_slots(max_connections)
         self.anchors: list[Anchor] = []
         """Block-relay-only peers of the last run, each used at most once."""
