@@ -36,7 +36,7 @@ def peer_(shell: Session, given: Given) -> Result:
     def show() -> RenderableType:
         now = time.time()
         return Group(
-            facts(_facts(peer, now)),
+            facts(peer_facts(peer, now)),
             Text(),
             tallies.table(
                 peer["msgsrecv_per_msg"],
@@ -68,7 +68,8 @@ def _is_meant(peer: Peer, text: str) -> bool:
     return text in (peer["addr"], peer["addr"].rpartition(":")[0].strip("[]"))
 
 
-def _facts(peer: Peer, now: float) -> list[tuple[str, str]]:
+def peer_facts(peer: Peer, now: float) -> list[tuple[str, str]]:
+    """All that is known of a connection, but for what passed over it."""
     return [
         ("peer", str(peer["id"])),
         ("address", peer["addr"]),
