@@ -371,6 +371,14 @@ def test_what_is_not_passed_on(given: tuple[TimedAddress, ...]) -> None:
     assert town.heard() == {}
 
 
+def test_the_first_message_of_an_inbound_peer_is_news() -> None:
+    town = Town()
+    town.connect()
+    town.tell(town.connect(takes_part=False), *entries(1))
+    town.later()
+    assert town.heard() == {0: list(entries(1))}
+
+
 def test_news_in_messages_of_ten_is_passed_on() -> None:
     town = Town()
     town.tell(crowd(town, 5), *entries(MAX_NEWS))
@@ -491,6 +499,42 @@ def test_getaddr_is_answered_once_and_at_once() -> None:
     assert ask(town, peer) == []
     town.later()
     assert town.heard() == {}
+
+
+def test_a_second_getaddr_is_ignored_even_if_there_is_more_to_tell() -> None:
+    town = Town()
+    town.book.told = list(entries(10))
+    peer = town.connect(takes_part=False)
+    peer.permissions = Permission.ADDR  # its answers would be new ones
+    assert ask(town, peer) == town.book.told
+    town.book.told = list(entries(10, first="8.9"))
+    assert ask(town, peer) == []
+    town.later()
+    assert town.heard() == {}
+    assert town.book.asked == 1
+
+
+def test_an_answer_holds_only_what_its_message_can_carry() -> None:
+    town = Town()
+    town.book.told = [entry(ONION), entry(V6), entry("8.8.8.8:1")]
+    peer = town.connect(takes_part=False)
+    peer.wants_addrv2 = False
+    town.hear(peer, GetAddr())
+    town.run()
+    [message] = peer.take(Addr)
+    assert message.entries == (entry(V6), entry("8.8.8.8:1"))
+
+
+def test_an_answer_is_kept_up_to_the_very_moment() -> None:
+    town = Town()
+    ask(town, town.connect(takes_part=False))
+    [kept] = town.gossip._answers._answers.values()
+    town.clock.set_wall(kept.expires)
+    ask(town, town.connect(takes_part=False))
+    assert town.book.asked == 1
+    town.clock.advance(0.001)
+    ask(town, town.connect(takes_part=False))
+    assert town.book.asked == 2
 
 
 def test_a_pass_while_the_answer_is_drawn_does_not_delay_it() -> None:
