@@ -104,6 +104,12 @@ def test_a_second_ban_prolongs_and_never_shortens(desk: Desk) -> None:
     assert desk.store.bans[Subnet.parse("8.8.8.8")].until == NOW + 200
 
 
+def test_a_second_ban_of_the_same_length_changes_nothing(desk: Desk) -> None:
+    desk.ban("8.8.8.8", 100)
+    desk.ban("8.8.8.8", 100, reason="misbehaving")
+    assert [ban.reason for ban in desk.list.bans()] == [MANUAL]
+
+
 def test_only_exactly_this_subnet_can_be_lifted(desk: Desk) -> None:
     desk.ban("127.0.0.0/24")
     desk.ban("127.0.0.0/32")
