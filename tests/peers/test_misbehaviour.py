@@ -123,6 +123,21 @@ def test_exemptions(
     assert peer.misbehaviour_score == 100
 
 
+@pytest.mark.parametrize(
+    ("kind", "permissions", "why"),
+    [(MANUAL, Permission.NONE, "was added by hand"), (INBOUND, Permission.NO_BAN, "has the noban permission")],
+)
+def test_who_is_spared_is_warned_about_once_per_crossing_of_the_limit(
+    caplog: pytest.LogCaptureFixture, kind: ConnectionType, permissions: Permission, why: str
+) -> None:
+    court = Court(classic=True)
+    peer = FakePeer(7, kind)
+    peer.permissions = permissions
+    for _ in range(3):
+        court.misbehaviour.report(peer, Violation.INVALID_HEADER, "bad-diffbits")
+    assert caplog.messages == [f"peer=7 misbehaving: bad-diffbits; it stays, because it {why}"]
+
+
 def test_listeners_hear_of_a_discouraged_address(core: Court) -> None:
     heard: list[NetworkAddress] = []
     core.discouragement.on_add(heard.append)
