@@ -174,8 +174,6 @@ class ConnectionManager:
         if connection_type is ConnectionType.MANUAL:
             peer.permissions = self._rooms.whitelist.permissions(address, Direction.MANUAL)
         self.peers[peer.id] = peer
-        if peer.inbound:
-            self._rooms.inbound.joined(peer)
         self._tasks[peer.id] = spawn(f"peer-{peer.id}", self._run_peer, peer)
         self._tell(PeerEvent.CONNECTED, peer)
         return peer
@@ -201,6 +199,7 @@ class ConnectionManager:
         peer.permissions = admission.permissions
         peer.prefer_evict = admission.prefer_evict
         peer.inbound_onion = entrance.onion
+        self._rooms.inbound.joined(peer)
 
     def wait_gone(self, peer: Peer) -> None:
         """Wait until the connection has ended."""
@@ -370,6 +369,7 @@ class ConnectionManager:
         if peer.closing:
             return
         peer.dirty = False
+        self._rooms.inbound.update(peer)
         now = self._clock.now()
         wall = self._rooms.keepalive.send_pass(peer, now)
         if peer.handshake_complete and not peer.closing:

@@ -20,6 +20,9 @@ from ccnode.network.hub import breathe
 
 log = logging.getLogger("ccnode.net")
 
+STALE_TOLERATED = 100
+"""Entries of a heap that were armed anew for earlier, or disarmed, before they are looked for and thrown away."""
+
 LONGEST_WAIT = 60.0
 """Seconds after which the loop looks at the clocks in any case."""
 
@@ -60,6 +63,9 @@ class Timers:
         self._sequence += 1
         heap = self._heaps[timeline]
         heapq.heappush(heap, (due, self._sequence, key))
+        if len(heap) > 2 * len(self._armed) + STALE_TOLERATED:
+            heap[:] = [entry for entry in heap if self._is_live(timeline, entry)]
+            heapq.heapify(heap)
         if heap[0][1] == self._sequence:  # it is now the earliest
             self._wake.set()
 

@@ -4,7 +4,7 @@ Whoever wants to surround a node must take its inbound slots, and only new conne
 in, at the cost of an old one that is hard to recognise as an attacker's: peers are protected for qualities
 that an attacker cannot have all at once. In this order, and each step takes its peers out of the game:
 
-1. those with the noban permission, and outbound ones;
+1. those with the noban permission (outbound peers are no candidates at all);
 2. `PROTECTED_NETGROUPS` by a hash of their netgroup under a secret key: nobody can choose to be among these;
 3. `PROTECTED_PINGS` with the lowest ping: distance cannot be faked downwards;
 4. `PROTECTED_TXS` who gave us new transactions last;
@@ -19,15 +19,15 @@ one who came first is the older. If nobody remains, the new connection is refuse
 
 It does not protect against an attacker with addresses in many netgroups and patience: uptime is bought with time.
 
-A node may have thousands of slots, and once they are taken each new connection is an eviction. So peers are compared
-by one plain number after the other (`_best`): it takes 10 ms among 9,000, a third of what sorting them by tuples takes.
+A node may have thousands of slots, and once they are taken each new connection is an eviction. So the candidates are
+kept in all the orders that matter: to choose among 9,000 takes 2 ms, where sorting takes 80.
 """
 
+from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Callable, Iterable
-from heapq import nlargest
+from collections.abc import Callable, Collection, Iterable
+from itertools import islice
 from math import inf
-from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from ccnode.wire.address import Network
@@ -38,15 +38,9 @@ PROTECTED_TXS: Final = 4
 PROTECTED_BLOCK_RELAYERS: Final = 8
 PROTECTED_BLOCKS: Final = 4
 
-FEW: Final = 8
-"""Up to so many are found without sorting."""
-
 
 class Candidate(NamedTuple):
-    """What eviction goes by. Times are whole Unix seconds, 0 for never.
-
-    A tuple, because a node with thousands of peers makes thousands of them at once: 0.9 us each instead of 4.4.
-    """
+    """What eviction goes by, of an inbound peer. Times are whole Unix seconds, 0 for never."""
 
     id: int
     connected: int
@@ -65,110 +59,156 @@ class Candidate(NamedTuple):
     network: Network = Network.IPV4
     """Through which it reached us."""
     no_ban: bool = False
-    inbound: bool = True
     score: int = 0
     """Of misbehaviour."""
 
 
-Quality = Callable[[Candidate], Any]
-"""What speaks for a peer, the more the greater it is. Of several, the first that differs decides."""
+Order = Callable[[Candidate], tuple[Any, ...]]
+"""The greater, the better for the peer. Where it is the same, who came first is better."""
 
 Test = Callable[[Candidate], bool]
 
 
-def select_to_evict(candidates: Iterable[Candidate]) -> int | None:
-    """The id of the peer that makes room; None if all are protected."""
-    left = [peer for peer in candidates if peer.inbound and not peer.no_ban]
-    left = _protect(left, PROTECTED_NETGROUPS, _NETGROUP)
-    left = _protect(left, PROTECTED_PINGS, _PING)
-    left = _protect(left, PROTECTED_TXS, _TRANSACTIONS)
-    left = _protect(left, PROTECTED_BLOCK_RELAYERS, _BLOCK_RELAY, _is_useful_block_relayer)
-    left = _protect(left, PROTECTED_BLOCKS, _BLOCKS)
-    left = protect_by_ratio(left)
-    preferred = [peer for peer in left if peer.prefer_evict]
-    return _newest_of_largest_group(preferred or left)
+class Candidates:
+    """The inbound peers of a node, as eviction sees them."""
+
+    def __init__(self, candidates: Iterable[Candidate] = ()) -> None:
+        self._candidates: dict[int, Candidate] = {}
+        self._uptime = _Ranking(_uptime)
+        self._steps: list[tuple[_Ranking, int, Test]] = [
+            (_Ranking(_netgroup), PROTECTED_NETGROUPS, _everybody),
+            (_Ranking(_ping), PROTECTED_PINGS, _everybody),
+            (_Ranking(_transactions), PROTECTED_TXS, _everybody),
+            (_Ranking(_block_relay), PROTECTED_BLOCK_RELAYERS, _is_useful_block_relayer),
+            (_Ranking(_blocks), PROTECTED_BLOCKS, _everybody),
+        ]
+        self._disadvantaged = {name: _Ranking(_uptime, test) for name, test in _DISADVANTAGED.items()}
+        self._rankings = [self._uptime, *(step[0] for step in self._steps), *self._disadvantaged.values()]
+        for candidate in candidates:
+            self.put(candidate)
+
+    def put(self, candidate: Candidate) -> None:
+        """Add a peer, or replace what is known of it."""
+        known = self._candidates.get(candidate.id)
+        if known != candidate:
+            self.remove(candidate.id)
+            if not candidate.no_ban:
+                self._candidates[candidate.id] = candidate
+                for ranking in self._rankings:
+                    ranking.add(candidate)
+
+    def remove(self, peer_id: int) -> None:
+        """Forget a peer, if it is known."""
+        candidate = self._candidates.pop(peer_id, None)
+        if candidate is not None:
+            for ranking in self._rankings:
+                ranking.remove(candidate)
+
+    def select_to_evict(self) -> int | None:
+        """The id of the peer that makes room; None if all are protected."""
+        protected: set[int] = set()
+        for ranking, count, only in self._steps:
+            best = ranking.best(count, protected)
+            protected.update(peer_id for peer_id in best if only(self._candidates[peer_id]))
+        protected |= self.protected_by_ratio(protected)
+        left = [peer for peer in self._candidates.values() if peer.id not in protected]
+        preferred = [peer for peer in left if peer.prefer_evict]
+        return _newest_of_largest_group(preferred or left)
+
+    def protected_by_ratio(self, protected: Collection[int]) -> set[int]:
+        """Step 7: whom of those that are not ``protected`` yet their time or their network protects.
+
+        Networks with fewer candidates have the first go at places that others leave over; a network's share of a round
+        is its part of the places still to be given, at least one. A peer that is local and came through Tor is counted
+        twice and protected once; a round that protects nobody because of that is the last, as in Core.
+        """
+        places = (len(self._candidates) - len(protected)) // 2
+        reserved = places // 2
+        out = set(protected)
+        counts = {
+            name: len(ranking) - sum(ranking.has(self._candidates[peer_id]) for peer_id in protected)
+            for name, ranking in self._disadvantaged.items()
+        }
+        networks = sorted(counts, key=counts.__getitem__)  # stable: among equals, the order of the table
+        given, before_round = 0, -1
+        while before_round < given < reserved and any(counts.values()):
+            before_round = given
+            share = max((reserved - given) // sum(map(bool, counts.values())), 1)
+            for name in filter(counts.__getitem__, networks):
+                best = self._disadvantaged[name].best(share, out)
+                out.update(best)
+                counts[name] -= len(best)
+                given += len(best)
+                if given >= reserved:
+                    break
+        out.update(self._uptime.best(places - given, out))
+        return out.difference(protected)
 
 
-def protect_by_ratio(left: list[Candidate]) -> list[Candidate]:
-    """Step 7: the peers that neither their time nor their network protects.
+class _Ranking:
+    """Those candidates that a test holds for, in one order, the best last."""
 
-    Networks with fewer candidates have the first go at places that others leave over; a network's share of a round is
-    its part of the places still to be given, at least one. A peer that is local and came through Tor is counted twice
-    and protected once; a round that protects nobody because of that is the last, as in Core.
-    """
-    places = len(left) // 2
-    reserved = places // 2
-    special = [peer for peer in left if peer.is_local or peer.network not in _ORDINARY]
-    counts = {name: sum(map(member, special)) for name, member in _DISADVANTAGED.items()}
-    networks = sorted(counts, key=counts.__getitem__)  # stable: among equals, the order of the table
-    given, before_round = 0, -1
-    while before_round < given < reserved and any(counts.values()):
-        before_round = given
-        share = max((reserved - given) // sum(map(bool, counts.values())), 1)
-        for name in filter(counts.__getitem__, networks):
-            before = len(left)
-            member = _DISADVANTAGED[name]
-            left = _protect(left, share, (member, *_UPTIME), member)
-            counts[name] -= before - len(left)
-            given += before - len(left)
-            if given >= reserved:
-                break
-    return _protect(left, places - given, _UPTIME)
+    def __init__(self, order: Order, test: Test | None = None) -> None:
+        self.has = test or _everybody
+        self._order = order
+        self._entries: list[tuple[Any, ...]] = []
 
+    def __len__(self) -> int:
+        return len(self._entries)
 
-def _protect(
-    left: list[Candidate], count: int, qualities: Iterable[Quality], only: Test | None = None
-) -> list[Candidate]:
-    """``left`` without its ``count`` best, or those of them that ``only`` holds for."""
-    protected = {peer.id for peer in _best(left, count, qualities) if only is None or only(peer)}
-    return [peer for peer in left if peer.id not in protected]
+    def add(self, candidate: Candidate) -> None:
+        if self.has(candidate):
+            insort(self._entries, (*self._order(candidate), -candidate.id))
 
+    def remove(self, candidate: Candidate) -> None:
+        if self.has(candidate):
+            del self._entries[bisect_left(self._entries, (*self._order(candidate), -candidate.id))]
 
-def _best(peers: list[Candidate], count: int, qualities: Iterable[Quality]) -> list[Candidate]:
-    """The ``count`` best; of equals, those that came last.
-
-    Whoever exceeds the least value that is still among the best is in; whoever equals it is judged by the next quality.
-    """
-    best: list[Candidate] = []
-    for quality in qualities:
-        if not 0 < count < len(peers):
-            break
-        values = list(map(quality, peers))
-        least = nlargest(count, values)[-1] if count <= FEW else sorted(values)[-count]
-        if values.count(least) == len(values):
-            continue
-        above = [peer for peer, value in zip(peers, values, strict=True) if value > least]
-        peers = [peer for peer, value in zip(peers, values, strict=True) if value == least]
-        best += above
-        count -= len(above)
-    return best + peers[max(0, len(peers) - count) :]
+    def best(self, count: int, without: Collection[int]) -> list[int]:
+        """The ids of the best ``count`` that are not among ``without``."""
+        ids = (-entry[-1] for entry in reversed(self._entries))
+        return list(islice((peer_id for peer_id in ids if peer_id not in without), count))
 
 
 def _newest_of_largest_group(left: list[Candidate]) -> int | None:
     sizes = Counter(peer.keyed_netgroup for peer in left)
     largest = max(sizes.values(), default=0)
-    candidates = [peer for peer in left if sizes[peer.keyed_netgroup] == largest]
-    return max(candidates, key=lambda peer: (peer.connected, peer.score, peer.id)).id if candidates else None
+    members = [peer for peer in left if sizes[peer.keyed_netgroup] == largest]
+    return max(members, key=lambda peer: (peer.connected, peer.score, peer.id)).id if members else None
 
 
-_UPTIME: Final[tuple[Quality, ...]] = (lambda peer: -peer.connected, lambda peer: -peer.id)
-_NETGROUP: Final[tuple[Quality, ...]] = (attrgetter("keyed_netgroup"),)
-_PING: Final[tuple[Quality, ...]] = (lambda peer: -peer.min_ping, *_NETGROUP)
-_TRANSACTIONS: Final[tuple[Quality, ...]] = (
-    attrgetter("last_transaction"),
-    attrgetter("relays_transactions"),
-    lambda peer: not peer.bloom_filter,
-    *_UPTIME,
-)
-_BLOCKS: Final[tuple[Quality, ...]] = (attrgetter("last_block"), attrgetter("relevant_services"), *_UPTIME)
-_BLOCK_RELAY: Final[tuple[Quality, ...]] = (lambda peer: not peer.relays_transactions, *_BLOCKS)
+def _uptime(peer: Candidate) -> tuple[Any, ...]:
+    return (-peer.connected,)
+
+
+def _netgroup(peer: Candidate) -> tuple[Any, ...]:
+    return (peer.keyed_netgroup,)
+
+
+def _ping(peer: Candidate) -> tuple[Any, ...]:
+    return -peer.min_ping, peer.keyed_netgroup
+
+
+def _transactions(peer: Candidate) -> tuple[Any, ...]:
+    return peer.last_transaction, peer.relays_transactions, not peer.bloom_filter, -peer.connected
+
+
+def _blocks(peer: Candidate) -> tuple[Any, ...]:
+    return peer.last_block, peer.relevant_services, -peer.connected
+
+
+def _block_relay(peer: Candidate) -> tuple[Any, ...]:
+    return not peer.relays_transactions, *_blocks(peer)
+
+
+def _everybody(_peer: Candidate) -> bool:
+    return True
 
 
 def _is_useful_block_relayer(peer: Candidate) -> bool:
     return not peer.relays_transactions and peer.relevant_services
 
 
-_ORDINARY: Final = (Network.IPV4, Network.IPV6)
 _DISADVANTAGED: Final[dict[str, Test]] = {
     "cjdns": lambda peer: peer.network is Network.CJDNS,
     "i2p": lambda peer: peer.network is Network.I2P,

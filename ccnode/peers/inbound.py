@@ -21,7 +21,7 @@ from math import inf
 from typing import NamedTuple
 
 from ccnode.peers.bans import BanList
-from ccnode.peers.eviction import Candidate, select_to_evict
+from ccnode.peers.eviction import Candidate, Candidates
 from ccnode.peers.misbehaviour import Discouragement
 from ccnode.peers.peer import Peer
 from ccnode.peers.permissions import Direction, Permission, Whitelist
@@ -99,15 +99,23 @@ class InboundPolicy:
         self._is_desirable = is_desirable
         self._secret = rng.getrandbits(128).to_bytes(16, "little")
         self._inbound: dict[int, _Inbound] = {}
+        self._candidates = Candidates()
 
     def joined(self, peer: Peer) -> None:
         """An inbound peer was let in."""
-        # All of them are asked for their groups at once, when one has to go.
         self._inbound[peer.id] = _Inbound(peer, self._keyed_netgroup(peer.address), peer.address.is_local())
+        self.update(peer)
+
+    def update(self, peer: Peer) -> None:
+        """What is known of a peer may have changed. One that was not let in here is passed over."""
+        entry = self._inbound.get(peer.id)
+        if entry is not None:
+            self._candidates.put(self._candidate(entry))
 
     def left(self, peer: Peer) -> None:
         """A peer is going, or gone."""
         self._inbound.pop(peer.id, None)
+        self._candidates.remove(peer.id)
 
     def admit(self, address: NetworkAddress, entrance: Entrance) -> Admission:
         """Decide about a connection from ``address`` that came in through ``entrance``."""
@@ -125,7 +133,7 @@ class InboundPolicy:
                 return Admission(crowd)
         if len(self._inbound) < self._limits.total:
             return Admission(None, permissions, discouraged)
-        victim = select_to_evict(self._candidates())
+        victim = self._candidates.select_to_evict()
         if victim is None:
             return Admission("all slots are taken, and nobody can make room")
         return Admission(None, permissions, discouraged, victim)
@@ -146,35 +154,24 @@ class InboundPolicy:
                 return "maxinboundpernetgroup connections from its netgroup"
         return None
 
-    def _candidates(self) -> list[Candidate]:
-        """All inbound peers as eviction sees them. There may be thousands, so it is one dense loop: 1 us for each."""
-        candidates, desirable = [], dict[int, bool]()
-        for peer, keyed_netgroup, is_local in self._inbound.values():
-            services = peer.services
-            if services not in desirable:
-                desirable[services] = self._is_desirable(services)
-            block, header = peer.last_block, peer.last_header
-            candidates.append(
-                Candidate(
-                    peer.id,
-                    int(peer.connected_at),
-                    keyed_netgroup,
-                    inf if peer.min_ping is None else peer.min_ping,
-                    # A new header is to us what a new block is to a node that has blocks: it is not had for nothing.
-                    int(block if block > header else header),
-                    int(peer.last_transaction),
-                    desirable[services],
-                    peer.version > 0 and peer.relay,
-                    False,
-                    peer.prefer_evict,
-                    is_local,
-                    Network.ONION if peer.inbound_onion else peer.address.network,
-                    Permission.NO_BAN in peer.permissions,
-                    True,
-                    peer.misbehaviour_score,
-                )
-            )
-        return candidates
+    def _candidate(self, entry: _Inbound) -> Candidate:
+        peer = entry.peer
+        return Candidate(
+            id=peer.id,
+            connected=int(peer.connected_at),
+            keyed_netgroup=entry.keyed_netgroup,
+            min_ping=inf if peer.min_ping is None else peer.min_ping,
+            # To us a new header is what a new block is to a node that has blocks: it cannot be had for nothing.
+            last_block=int(max(peer.last_block, peer.last_header)),
+            last_transaction=int(peer.last_transaction),
+            relevant_services=self._is_desirable(peer.services),
+            relays_transactions=bool(peer.version) and peer.relay,
+            prefer_evict=peer.prefer_evict,
+            is_local=entry.is_local,
+            network=Network.ONION if peer.inbound_onion else peer.address.network,
+            no_ban=Permission.NO_BAN in peer.permissions,
+            score=peer.misbehaviour_score,
+        )
 
     def _keyed_netgroup(self, address: NetworkAddress) -> int:
         """A number for the group that nobody without the secret can foresee."""

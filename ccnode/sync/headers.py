@@ -315,6 +315,7 @@ class HeaderSync:
             self._note_has(state, result.last)
             if result.accepted and self._index.chain_work(result.last) > best_work:
                 state.last_announcement = state.peer.last_header = self._clock.now()
+                state.peer.mark_dirty()
         if result.verdict is not None or not more_follows:  # what follows a refused header is of no use either
             self._leadership.finished(state)
         if result.verdict is None and not more_follows and state.best_known is not None:

@@ -7,7 +7,7 @@ import pytest
 
 from ccnode.network import hub
 from ccnode.network.hub import DeadlineExceeded, HubLag, Supervisor, breathe, deadline, spawn
-from ccnode.network.timers import Timeline, Timers
+from ccnode.network.timers import STALE_TOLERATED, Timeline, Timers
 from tests.support.clock import ManualClock
 from tests.support.network import eventually, no_switch
 
@@ -133,6 +133,18 @@ def test_the_loop_wakes_for_what_is_armed_earlier_and_for_a_set_clock() -> None:
     diary.timers.clock_was_set()
     eventually(lambda: diary.ran == ["soon", "far"])
     loop.kill()
+
+
+def test_what_is_armed_anew_for_earlier_again_and_again_takes_no_memory() -> None:
+    diary = Diary()
+    for round_ in range(2000):
+        for key in range(3):
+            diary.arm(WALL, 1e6 + round_, f"late {key}")
+            diary.arm(WALL, round_ + 1, f"late {key}")
+        diary.clock.set_wall(round_ + 1)
+        assert diary.run() == ["late 0", "late 1", "late 2"]
+    assert len(diary.timers) == 0
+    assert len(diary.timers._heaps[WALL]) < 3 * STALE_TOLERATED
 
 
 # -- supervisor, deadline, breathe, lag --------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ccnode.peers.eviction import Candidate, protect_by_ratio, select_to_evict
+from ccnode.peers.eviction import Candidate, Candidates
 from ccnode.wire.address import Network
 
 IPV4, IPV6, ONION, I2P, CJDNS = Network.IPV4, Network.IPV6, Network.ONION, Network.I2P, Network.CJDNS
@@ -26,31 +26,30 @@ def crowd(count: int, change: Callable[[int], dict[str, object]] = lambda _i: {}
 
 
 def victims(count: int, change: Callable[[int], dict[str, object]], seeds: int = 20) -> set[int | None]:
-    return {select_to_evict(crowd(count, change, seed)) for seed in range(seeds)}
+    return {Candidates(crowd(count, change, seed)).select_to_evict() for seed in range(seeds)}
 
 
 # -- scenarios ---------------------------------------------------------------------------------------------------------
 
 
 def test_few_peers_are_all_protected() -> None:
-    assert select_to_evict([]) is None
+    assert Candidates([]).select_to_evict() is None
     # 4 by netgroup, 8 by ping, 4 by transactions, 4 by blocks; half of what is left, but one of one is none.
-    assert select_to_evict(crowd(20, lambda i: {"relays_transactions": True})) is None
-    assert select_to_evict(crowd(21, lambda i: {"relays_transactions": True})) is not None
+    assert Candidates(crowd(20, lambda i: {"relays_transactions": True})).select_to_evict() is None
+    assert Candidates(crowd(21, lambda i: {"relays_transactions": True})).select_to_evict() is not None
 
 
 def test_block_relayers_make_eight_more() -> None:
     def change(i: int) -> dict[str, object]:
         return {"relays_transactions": False, "relevant_services": True}
 
-    assert select_to_evict(crowd(28, change)) is None
-    assert select_to_evict(crowd(29, change)) is not None
+    assert Candidates(crowd(28, change)).select_to_evict() is None
+    assert Candidates(crowd(29, change)).select_to_evict() is not None
 
 
-def test_noban_and_outbound_never_go() -> None:
-    assert victims(200, lambda i: {"no_ban": i % 2 == 0, "inbound": i % 4 != 1}) <= set(range(3, 200, 4))
+def test_noban_never_goes() -> None:
+    assert victims(200, lambda i: {"no_ban": i % 4 != 3}) <= set(range(3, 200, 4))
     assert victims(200, lambda i: {"no_ban": True}) == {None}
-    assert victims(200, lambda i: {"inbound": False}) == {None}
 
 
 @pytest.mark.parametrize(
@@ -106,7 +105,7 @@ def test_who_misbehaved_before_goes_first() -> None:
 
 def test_of_a_crowd_that_came_in_one_second_the_last_ones_are_the_newest() -> None:
     peers = [Candidate(id=i, connected=100, keyed_netgroup=i) for i in range(100)]
-    assert {peer.id for peer in protect_by_ratio(peers)} == set(range(50, 100))
+    assert protected(peers) == set(range(50))
 
 
 def test_the_score_decides_where_nothing_else_does() -> None:
@@ -122,7 +121,7 @@ def test_the_score_decides_where_nothing_else_does() -> None:
 
 
 def protected(peers: list[Candidate]) -> set[int]:
-    return {peer.id for peer in peers} - {peer.id for peer in protect_by_ratio(peers)}
+    return Candidates(peers).protected_by_ratio(())
 
 
 def placed(count: int, places: dict[int, dict[str, object]]) -> set[int]:
@@ -211,7 +210,8 @@ def by_block_relay(a: Candidate, b: Candidate) -> int:
 
 
 def by_netgroup(a: Candidate, b: Candidate) -> int:
-    return (a.keyed_netgroup > b.keyed_netgroup) - (a.keyed_netgroup < b.keyed_netgroup)
+    """Core leaves open which of one group comes first."""
+    return (a.keyed_netgroup > b.keyed_netgroup) - (a.keyed_netgroup < b.keyed_netgroup) or before(a.id > b.id)
 
 
 def by_ping(a: Candidate, b: Candidate) -> int:
@@ -268,7 +268,6 @@ def model_ratio(peers: list[Candidate]) -> None:
 
 def model(candidates: list[Candidate]) -> int | None:
     peers = [peer for peer in candidates if not peer.no_ban]
-    peers = [peer for peer in peers if peer.inbound]
     erase_last(peers, by_netgroup, 4)
     erase_last(peers, by_ping, 8)
     erase_last(peers, by_transaction, 4)
@@ -309,7 +308,6 @@ def crowds(draw: st.DrawFn) -> list[Candidate]:
             is_local=rng.random() < 0.2,
             network=rng.choice([IPV4, IPV4, IPV4, IPV6, ONION, I2P, CJDNS]),
             no_ban=rng.random() < 0.1,
-            inbound=rng.random() < 0.9,
         )
         for i in range(count)
     ]
@@ -318,14 +316,26 @@ def crowds(draw: st.DrawFn) -> list[Candidate]:
 @settings(max_examples=300, deadline=None)
 @given(crowds())
 def test_it_agrees_with_the_model(peers: list[Candidate]) -> None:
-    assert select_to_evict(peers) == model(list(peers))
+    assert Candidates(peers).select_to_evict() == model(list(peers))
 
 
 @settings(max_examples=200, deadline=None)
 @given(crowds())
 def test_half_is_protected_whoever_they_are(peers: list[Candidate]) -> None:
-    expected = list(peers)
+    expected = [peer for peer in peers if not peer.no_ban]
+    peers = list(expected)
     model_ratio(expected)
-    left = protect_by_ratio(list(peers))
-    assert len(left) == len(peers) - len(peers) // 2
-    assert {peer.id for peer in left} == {peer.id for peer in expected}
+    assert len(protected(peers)) == len(peers) // 2
+    assert protected(peers) == {peer.id for peer in peers} - {peer.id for peer in expected}
+
+
+@settings(max_examples=100, deadline=None)
+@given(crowds(), crowds())
+def test_who_changed_or_left_leaves_no_trace(peers: list[Candidate], before: list[Candidate]) -> None:
+    candidates = Candidates(before)
+    for peer in before[len(peers) :]:
+        candidates.remove(peer.id)
+    for peer in peers:
+        candidates.put(peer)
+    assert candidates.select_to_evict() == Candidates(peers).select_to_evict()
+    assert all(len(ranking) <= len(peers) for ranking in candidates._rankings)

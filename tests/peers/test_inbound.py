@@ -51,6 +51,8 @@ class Door:
         self.policy.left(peer)
 
     def knock(self, address: str, entrance: Entrance = ENTRANCE) -> Admission:
+        for peer in self.peers:
+            self.policy.update(peer)
         return self.policy.admit(NetworkAddress.parse(f"{address}:9"), entrance)
 
 

@@ -243,6 +243,7 @@ class Node(Host):
         if end.disconnect_reason is not None:
             return
         end.dirty = False
+        self.inbound.update(end)
         now = self.net.clock.wall
         due = self.keepalive.send_pass(end, now)
         if end.stage is HandshakeStage.ESTABLISHED and end.disconnect_reason is None:
