@@ -16,6 +16,7 @@ from ccnode.admin.jsonrpc import ActiveCommand
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.index import TipChanged
 from ccnode.clock import SystemClock
+from ccnode.chain.reorgs import ReorgHistory
 from ccnode.network.routes import Routes
 from ccnode.options import Config
 from ccnode.peers.addrman import AddrMan
@@ -155,3 +156,5 @@ class AdminContext:
     def __post_init__(self) -> None:
         self.started = self.clock.steady()
         self.tip_watch = TipWatch(self.chain)
+    reorgs: ReorgHistory = field(init=False)
+        self.reorgs = ReorgHistory(self.chain, self.clock)

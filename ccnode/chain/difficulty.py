@@ -54,6 +54,11 @@ class ChainView(Protocol):
 class DifficultyRule(Protocol):
     """How a network sets its bits."""
 
+    @property
+    def interval(self) -> int:
+        """Headers per period."""
+        ...
+
     def required_bits(self, chain: ChainView, parent: int, times: Sequence[int]) -> list[int]:
         """The bits that headers dated ``times``, each extending the one before and the first ``parent``, must have."""
         ...
@@ -80,7 +85,7 @@ class BitcoinDifficulty:
 
     @property
     def interval(self) -> int:
-        """Headers per period."""
+        """See `DifficultyRule`."""
         return self.target_timespan // self.target_spacing
 
     def required_bits(self, chain: ChainView, parent: int, times: Sequence[int]) -> list[int]:

@@ -228,6 +228,12 @@ class HeaderChain:
         self._tell(change)
         return change
 
+    def prefer(self, n: int) -> TipChanged | None:
+        """Take an entry, among those with as much work, as if it had arrived first (Core: ``PreciousBlock``)."""
+        change = self.index.prefer(n)
+        self._tell(change)
+        return change
+
     def invalid_marks(self) -> list[bytes]:
         """The hashes to hand to `load` next time."""
         return self.index.invalid_marks()

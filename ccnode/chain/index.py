@@ -7,7 +7,8 @@ table from hash to number and the list from number to hash), its time, and its p
 height to entry. A million headers cost 165 bytes each: the hash 80, the table and its numbers 65, lists and arrays the
 rest.
 
-The tip is the valid entry with the most chain work; among equals the one that arrived first. Branches are never
+The tip is the valid entry with the most chain work; among equals the one that arrived first, unless a person prefers
+another. Branches are never
 dropped. An entry can be marked invalid by hand or by a failed block: then neither it nor its descendants can be the
 tip, until the mark is taken back. Only the marked entries are remembered; descendants inherit.
 
@@ -63,6 +64,7 @@ class HeaderIndex:
         self._tip = 0
         self._leaves = {0}
         self._invalid: set[int] = set()
+        self._preferred = 0
 
     # One entry
 
@@ -289,12 +291,19 @@ class HeaderIndex:
         self._invalid = {m for m in self._invalid if not (self._descends(n, m) or self._descends(m, n))}
         return self._reselect()
 
+    def prefer(self, n: int) -> TipChanged | None:
+        """Take an entry, among those with as much work, as if it had arrived first; until another is preferred."""
+        if self.chain_work(n) < self.chain_work(self._tip):
+            return None
+        self._preferred = n
+        return self._reselect()
+
     # How the tip is found
 
     def _reselect(self) -> TipChanged | None:
         """Move to the best valid entry of all branches."""
         candidates = {self._last_valid(leaf) for leaf in self._leaves}
-        best = max(candidates, key=lambda n: (self.chain_work(n), -n))
+        best = max(candidates, key=lambda n: (self.chain_work(n), n == self._preferred, -n))
         return None if best == self._tip else self._activate(best)
 
     def _last_valid(self, n: int) -> int:

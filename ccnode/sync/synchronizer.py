@@ -26,8 +26,12 @@ from ccnode.wire.message import Message
 class PeerSyncInfo:
     """What ``getpeerinfo`` and ``getheadersyncinfo`` tell of a peer; heights are -1 where unknown."""
 
+    best_known: int | None
+    """The entry of the best header that the peer is known to have."""
     synced_headers: int
     presynced_headers: int
+    ahead: bool
+    """It showed or announced something that is not in our chain, at least not yet."""
     leading: bool
     rate: float | None
     """Headers per second over its last full batches."""
@@ -35,7 +39,19 @@ class PeerSyncInfo:
     asked_seconds_ago: float | None
 
 
-_UNKNOWN = PeerSyncInfo(-1, -1, False, None, 0, None)
+@dataclass(frozen=True, slots=True)
+class WaitingHeaders:
+    """Headers of a peer that wait for their parent; hashes are in internal order."""
+
+    peer_id: int
+    parent: bytes
+    first: bytes
+    count: int
+    seconds_left: float
+    """Until they are forgotten; 0 or less once that is due."""
+
+
+_UNKNOWN = PeerSyncInfo(None, -1, -1, False, False, None, 0, None)
 
 
 class Synchronizer:
@@ -110,3 +126,8 @@ class Synchronizer:
             waiting_batches=len(state.waiting),
             asked_seconds_ago=None if asked is None else self._clock.steady() - asked,
         )
+            best_known=best,
+            ahead=low_work is not None or bool(state.waiting or state.ready) or self._is_unknown(state.last_unknown),
+
+    def _is_unknown(self, announced: bytes | None) -> bool:
+        return announced is not None and self._chain.index.find(announced) is None

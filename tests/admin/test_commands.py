@@ -183,7 +183,15 @@ def test_getheadersyncinfo(node: TestNode) -> None:
     assert (info["height"], info["best_time"], info["low_work"]) == (0, GENESIS_TIME, False)
     assert isinstance(info["phase"], str)
     assert info["peers"] == [
-        {"id": 0, "synced_headers": -1, "presynced_headers": -1, "leading": False, "waiting_batches": 0}
+        {
+            "id": 0,
+            "synced_headers": -1,
+            "fork_height": -1,
+            "ahead": False,
+            "presynced_headers": -1,
+            "leading": False,
+            "waiting_batches": 0,
+        }
     ]
 
 
@@ -201,8 +209,14 @@ def test_submitheader(node: TestNode) -> None:
     assert node.call("submitheader", first.hex()) is None  # known: fine
     assert node.call("submitheader", second.hex()) is None
     assert node.call("getblockcount") == 2
-    for text in ("", "zz", second.hex()[2:], second.hex() + "00"):
+    assert node.call("submitheader", second.hex() + "00") is None  # what follows is not looked at
+    for text in ("", "zz", second.hex()[2:], " " + second.hex(), "xx" * 80, "ff" * 78):
         assert refused(node, "submitheader", text) == (-22, "Block header decode failed")
+    # The parent is looked for before anything else, its proof of work too.
+    assert refused(node, "submitheader", "ff" * 80) == (-25, f"Must submit previous header ({64 * 'f'}) first")
+    assert refused(node, "submitheader", REGTEST.genesis.hex())[1] == f"Must submit previous header ({64 * '0'}) first"
+    hard = second[:72] + bytes.fromhex("ffff001d") + second[76:]
+    assert refused(node, "submitheader", hard.hex()) == (-25, "high-hash")
     old = make_headers(node.chain.index.hash(2), GENESIS_TIME - 5, 1)[0]
     assert refused(node, "submitheader", old.hex()) == (-25, "time-too-old")
     node.call("invalidateblock", first_hash)

@@ -1,19 +1,19 @@
-"""Commands about the chain (Core: ``rpc/blockchain.cpp``).
+"""Commands about the chain as a whole (Core: ``rpc/blockchain.cpp``).
 
-The node has headers and no blocks. So ``blocks`` equals ``headers``, both being the height of the best valid header,
-``nTx`` is 0, which in Core too means unknown, and a branch off the active chain is ``headers-only``.
+The node has headers and no blocks. So ``blocks`` equals ``headers``, both being the height of the best valid header.
+``headers.py`` has the commands about single headers, ``branches.py`` those about forks.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 from ccnode.admin import rpc_errors
-from ccnode.admin.commands.common import breathing, display_hash, find_block, hex64, warnings
+from ccnode.admin.commands.common import BLOCKHASH, breathing, display_hash, find_block, hex64, warnings, work_of
 from ccnode.admin.context import AdminContext
-from ccnode.admin.registry import HIDDEN, Arg, ArgType, command
-from ccnode.chain.pow import decode_compact, difficulty
+from ccnode.admin.registry import Arg, ArgType, command
+from ccnode.chain.pow import difficulty
 from ccnode.errors import RpcError
 
-_BLOCKHASH = Arg("blockhash", ArgType.HASH, "The block hash", completion="blockhash")
 _TIMEOUT = Arg("timeout", ArgType.INTEGER, "Milliseconds to wait; 0 means an hour", default=0)
 _TIP = '{"hash": "hex", "height": n}    (json object) the tip of the active chain'
 
@@ -50,7 +50,7 @@ def get_blockchain_info(context: AdminContext) -> dict[str, object]:
         "blocks": index.height(tip),
         "headers": index.height(index.best_header),
         "bestblockhash": display_hash(index.hash(tip)),
-        **_work_of(index.bits(tip)),
+        **work_of(index.bits(tip)),
         "time": index.time(tip),
         "mediantime": index.median_time_past(tip),
         "verificationprogress": min(1.0, progress.percent / 100),
@@ -64,8 +64,38 @@ def get_blockchain_info(context: AdminContext) -> dict[str, object]:
     return {**info, "warnings": warnings(context)}
 
 
-def _work_of(bits: int) -> dict[str, object]:
-    return {"bits": f"{bits:08x}", "target": hex64(decode_compact(bits)[0]), "difficulty": difficulty(bits)}
+@command(
+    "getchainstates",
+    "blockchain",
+    help="Returns the states of the chain that the node keeps. There is one, made of headers, and it holds no coins.",
+    result="""{
+  "headers": n,                      height of the best valid header
+  "chainstates": [{
+    "blocks": n,                     the same
+    "bestblockhash": "hex",
+    "bits": "hex",
+    "target": "hex",
+    "difficulty": n,
+    "verificationprogress": n,       0 to 1, estimated from the time left
+    "coins_db_cache_bytes": 0,
+    "coins_tip_cache_bytes": 0,
+    "validated": false               what is in the blocks has not been looked at
+  }]
+}""",
+)
+def get_chain_states(context: AdminContext) -> dict[str, object]:
+    index = context.chain.index
+    tip = index.tip
+    state = {
+        "blocks": index.height(tip),
+        "bestblockhash": display_hash(index.hash(tip)),
+        **work_of(index.bits(tip)),
+        "verificationprogress": min(1.0, context.sync.progress().percent / 100),
+        "coins_db_cache_bytes": 0,
+        "coins_tip_cache_bytes": 0,
+        "validated": False,
+    }
+    return {"headers": index.height(index.best_header), "chainstates": [state]}
 
 
 @command(
@@ -99,137 +129,38 @@ def get_difficulty(context: AdminContext) -> float:
 
 
 @command(
-    "getblockhash",
+    "getdeploymentinfo",
     "blockchain",
-    args=[Arg("height", ArgType.INTEGER, "The height")],
-    help="Returns the hash of the block of the active chain at a height.",
-    result='"hex"    (string) the block hash',
-    example="1000",
-)
-def get_block_hash(context: AdminContext, height: int) -> str:
-    entry = context.chain.index.active_at(height)
-    if entry is None:
-        raise RpcError(rpc_errors.INVALID_PARAMETER, "Block height out of range")
-    return display_hash(context.chain.index.hash(entry))
-
-
-@command(
-    "getblockheader",
-    "blockchain",
-    args=[_BLOCKHASH, Arg("verbose", ArgType.BOOLEAN, "true for an object, false for the bytes in hex", default=True)],
-    help="Returns a block header.",
+    args=[dataclasses.replace(BLOCKHASH, help="The block to look at (else: the tip)", default=None)],
+    help="Returns which rules of soft forks hold for the block after another.\n"
+    "Deployments that were only tried out, by the signals in headers, are not followed.",
     result="""{
   "hash": "hex",
-  "confirmations": n,                -1 off the active chain
   "height": n,
-  "version": n,
-  "versionHex": "hex",
-  "merkleroot": "hex",
-  "time": n,                         Unix seconds
-  "mediantime": n,                   Unix seconds
-  "nonce": n,
-  "bits": "hex",
-  "target": "hex",
-  "difficulty": n,
-  "chainwork": "hex",
-  "nTx": 0,                          unknown: the node has headers only
-  "previousblockhash": "hex",        if there is one
-  "nextblockhash": "hex"             if there is one on the active chain
-}
-or "hex"    (string) the serialized header""",
-    example="00000000c937983704a73af28acdec37b049d214adbda81d7e2a3dd146f6ed09 false",
+  "script_flags": [],                none: the node has no scripts to run
+  "deployments": {
+    "name": {                        bip34, bip66, bip65, csv or segwit
+      "type": "buried",
+      "active": true|false,
+      "height": n                    the first that must obey
+    }, ...
+  }
+}""",
+    example="00000000c937983704a73af28acdec37b049d214adbda81d7e2a3dd146f6ed09",
 )
-def get_block_header(context: AdminContext, blockhash: bytes, verbose: bool) -> dict[str, object] | str:
-    chain, index = context.chain, context.chain.index
-    entry = find_block(context, blockhash)
-    if not verbose:
-        return chain.header_bytes(entry).hex()
-    header, height = chain.header(entry), index.height(entry)
-    active = index.in_active(entry)
-    shown: dict[str, object] = {
-        "hash": display_hash(blockhash),
-        "confirmations": index.height(index.tip) - height + 1 if active else -1,
+def get_deployment_info(context: AdminContext, blockhash: bytes | None) -> dict[str, object]:
+    index, forks = context.chain.index, context.chain.params.soft_forks
+    entry = index.tip if blockhash is None else find_block(context, blockhash)
+    height = index.height(entry)
+    starts = {name: getattr(forks, name) for name in ("bip34", "bip66", "bip65", "csv", "segwit")}
+    return {
+        "hash": display_hash(index.hash(entry)),
         "height": height,
-        "version": header.version,
-        "versionHex": f"{header.version & 0xFFFFFFFF:08x}",
-        "merkleroot": display_hash(header.merkle_root),
-        "time": header.time,
-        "mediantime": index.median_time_past(entry),
-        "nonce": header.nonce,
-        **_work_of(header.bits),
-        "chainwork": hex64(index.chain_work(entry)),
-        "nTx": 0,
+        "script_flags": [],
+        "deployments": {
+            name: {"type": "buried", "active": height + 1 >= start, "height": start} for name, start in starts.items()
+        },
     }
-    if index.parent(entry) is not None:
-        shown["previousblockhash"] = display_hash(header.prev)
-    following = index.active_at(height + 1) if active else None
-    if following is not None:
-        shown["nextblockhash"] = display_hash(index.hash(following))
-    return shown
-
-
-@command(
-    "getchaintips",
-    "blockchain",
-    help="Returns all ends of the tree of headers: the tip of the active chain and those of its branches.",
-    result="""[{
-  "height": n,
-  "hash": "hex",
-  "branchlen": n,                    headers since the branch left the active chain
-  "status": "str"                    active, headers-only, or invalid (marked so, or on top of such a header)
-}, ...]""",
-)
-def get_chain_tips(context: AdminContext) -> list[dict[str, object]]:
-    index = context.chain.index
-    tip = index.tip
-    tips = []
-    # After invalidateblock the tip may have children.
-    for entry in breathing(sorted({tip, *index.tips()}, key=index.height, reverse=True)):
-        height = index.height(entry)
-        if entry == tip:
-            status = "active"
-        else:
-            status = "invalid" if index.is_invalid(entry) else "headers-only"
-        tips.append(
-            {
-                "height": height,
-                "hash": display_hash(index.hash(entry)),
-                "branchlen": height - index.height(index.fork_point(entry, tip)),
-                "status": status,
-            }
-        )
-    return tips
-
-
-@command(
-    "invalidateblock",
-    HIDDEN,
-    changes=True,
-    args=[_BLOCKHASH],
-    help="Marks a block as invalid, with all that builds on it. The mark is kept until reconsiderblock.",
-    result="null",
-    example="00000000c937983704a73af28acdec37b049d214adbda81d7e2a3dd146f6ed09",
-)
-def invalidate_block(context: AdminContext, blockhash: bytes) -> None:
-    entry = find_block(context, blockhash)
-    if entry == 0:
-        raise RpcError(rpc_errors.INVALID_PARAMETER, "The first block cannot be invalidated")
-    context.chain.invalidate(entry)
-    context.persist_marks()
-
-
-@command(
-    "reconsiderblock",
-    HIDDEN,
-    changes=True,
-    args=[_BLOCKHASH],
-    help="Takes back the marks of invalidateblock on a block, on what it builds on and on what builds on it.",
-    result="null",
-    example="00000000c937983704a73af28acdec37b049d214adbda81d7e2a3dd146f6ed09",
-)
-def reconsider_block(context: AdminContext, blockhash: bytes) -> None:
-    context.chain.reconsider(find_block(context, blockhash))
-    context.persist_marks()
 
 
 @command(
@@ -252,7 +183,7 @@ def wait_for_new_block(context: AdminContext, timeout: int, current_tip: bytes |
 @command(
     "waitforblock",
     "blockchain",
-    args=[_BLOCKHASH, _TIMEOUT],
+    args=[BLOCKHASH, _TIMEOUT],
     help="Waits until a block is the tip of the active chain; returns the tip then, or after the time is over.",
     result=_TIP,
     example="00000000c937983704a73af28acdec37b049d214adbda81d7e2a3dd146f6ed09 60000",
@@ -299,6 +230,10 @@ def _wait(context: AdminContext, milliseconds: int, satisfied: Callable[[], bool
   "peers": [{
     "id": n,
     "synced_headers": n,             height of the best header we have in common, -1 if unknown
+    "best_header": "hex",            its hash, if known
+    "fork_height": n,                where it left our active chain: on it the same as synced_headers; -1 if unknown
+    "chainwork": "hex",              the work up to it, if known
+    "ahead": true|false,             the peer showed or announced something that we have not taken in
     "presynced_headers": n,          height looked at in advance, -1 if that is not going on
     "leading": true|false,           the initial synchronisation goes through this peer
     "rate": n,                       headers per second over its last full batches, if known
@@ -323,9 +258,15 @@ def get_header_sync_info(context: AdminContext) -> dict[str, object]:
 
 def _peer_sync(context: AdminContext, peer_id: int) -> dict[str, object]:
     info = context.sync.peer_info(peer_id)
+    index = context.chain.index
+    best = info.best_known
     return {
         "id": peer_id,
         "synced_headers": info.synced_headers,
+        **({} if best is None else {"best_header": display_hash(index.hash(best))}),
+        "fork_height": -1 if best is None else index.height(index.fork_point(best, index.tip)),
+        **({} if best is None else {"chainwork": hex64(index.chain_work(best))}),
+        "ahead": info.ahead,
         "presynced_headers": info.presynced_headers,
         "leading": info.leading,
         **_known(rate=info.rate),

@@ -4,12 +4,16 @@ from collections.abc import Iterable, Iterator
 from typing import Final, TypeVar
 
 from ccnode.admin import rpc_errors
+from ccnode.admin.arguments import Arg, ArgType
 from ccnode.admin.context import AdminContext
+from ccnode.chain.pow import decode_compact, difficulty
 from ccnode.errors import RpcError
 from ccnode.network.hub import breathe
 from ccnode.peers.time_offsets import WARNING
 
 T = TypeVar("T")
+
+BLOCKHASH: Final = Arg("blockhash", ArgType.HASH, "The block hash", completion="blockhash")
 
 NO_COINS: Final = 0.0
 """A fee rate of a node that relays no transactions."""
@@ -23,6 +27,11 @@ def display_hash(raw: bytes) -> str:
 def hex64(number: int) -> str:
     """A 256-bit number as 64 hex digits."""
     return f"{number:064x}"
+
+
+def work_of(bits: int) -> dict[str, object]:
+    """What a header's bits mean, as the members that Core shows together."""
+    return {"bits": f"{bits:08x}", "target": hex64(decode_compact(bits)[0]), "difficulty": difficulty(bits)}
 
 
 def breathing(items: Iterable[T]) -> Iterator[T]:
