@@ -4,11 +4,13 @@ Each request opens the socket anew, which takes a fraction of a millisecond: a n
 simply there again. A stream of events keeps its own connection.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ccnode.admin.client import DEFAULT_TIMEOUT, call
+from ccnode.admin.client import DEFAULT_TIMEOUT, call, subscribe
+
+Events = Generator[dict[str, Any], None, None]
 
 
 class Remote:
@@ -27,6 +29,10 @@ class Remote:
     def call_words(self, method: str, words: Sequence[str]) -> Any:
         """The same with words as a person typed them; the node reads each by the type it declares."""
         return call(self._find(), method, words, timeout=DEFAULT_TIMEOUT, words=True, read_only=self.read_only)
+
+    def subscribe(self, topics: Sequence[str], options: Mapping[str, object] | None = None) -> Events:
+        """Events as they come, until the node goes away; close it when done. RpcError, NotRunning."""
+        return subscribe(self._find(), topics, options)
 
     @property
     def commands(self) -> Mapping[str, Mapping[str, Any]]:

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-_SUBJECTS = ("peers", "peer", "connections", "network", "addresses", "bans", "chain", "own")
+_SUBJECTS = ("peers", "peer", "connections", "network", "addresses", "bans", "chain", "screens", "own")
 
 
 def load_words() -> None:
