@@ -152,9 +152,9 @@ class AdminContext:
     started: float = field(init=False)
     """Steady seconds at the start."""
     tip_watch: TipWatch = field(init=False)
+    reorgs: ReorgHistory = field(init=False)
 
     def __post_init__(self) -> None:
         self.started = self.clock.steady()
         self.tip_watch = TipWatch(self.chain)
-    reorgs: ReorgHistory = field(init=False)
         self.reorgs = ReorgHistory(self.chain, self.clock)
