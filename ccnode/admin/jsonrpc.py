@@ -32,7 +32,11 @@ log = logging.getLogger("ccnode.rpc")
 Reply = dict[str, object]
 
 _PIECE_DEPTH: Final = 3
-"""Containers nested deeper than this are encoded in one go: an address, a peer, a header is small."""
+"""Containers nested deeper than this are encoded in one go, and so is an object that holds no containers: an address, a
+peer, a header is small."""
+
+_in_one_go: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+"""Compact, as Core's answers are. ``json.dumps`` with arguments would make an encoder each time."""
 
 
 @dataclass(slots=True)
@@ -184,10 +188,10 @@ def error_reply(error: RpcError) -> Reply:
 
 def encode(value: object, depth: int = _PIECE_DEPTH) -> Iterator[str]:
     """JSON text in pieces, each quick to make. Raises TypeError or ValueError for what is not JSON."""
-    if depth and isinstance(value, dict) and value:
+    if depth and isinstance(value, dict) and any(isinstance(member, dict | list) for member in value.values()):
         opening = "{"
         for key, member in value.items():
-            yield f"{opening}{json.dumps(key)}:"
+            yield f"{opening}{_in_one_go(key)}:"
             yield from encode(member, depth - 1)
             opening = ","
         yield "}"
@@ -199,4 +203,4 @@ def encode(value: object, depth: int = _PIECE_DEPTH) -> Iterator[str]:
             opening = ","
         yield "]"
     else:
-        yield json.dumps(value, allow_nan=False)
+        yield _in_one_go(value)
