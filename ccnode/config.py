@@ -22,9 +22,20 @@ from typing import Any
 import yaml
 
 from ccnode.errors import ConfigError
-from ccnode.options import CHAIN_ALIASES, CHAIN_FLAGS, CHAINS, IGNORED, MAPPING, NOT_BUILT, OPTIONS, Config, Option
+from ccnode.options import (
+    CHAIN_ALIASES,
+    CHAIN_FLAGS,
+    CHAINS,
+    IGNORED,
+    MAPPING,
+    NOT_BUILT,
+    OPTIONS,
+    SECRET,
+    Config,
+    Option,
+)
 
-__all__ = ["Config", "load_config", "render_config", "render_help"]
+__all__ = ["Config", "config_values", "load_config", "render_config", "render_help"]
 
 COMMAND_LINE = "command line"
 ONE_CHAIN = "Invalid combination of -regtest, -signet, -testnet, -testnet4 and -chain. Can use at most one."
@@ -323,6 +334,15 @@ def render_config(config: Config) -> str:
         first, *more = text.split("\n")
         lines += [f"{first}  # {origin}", *more]
     return "\n".join(lines[1:]) + "\n"
+
+
+def config_values(config: Config) -> dict[str, Any]:
+    """The settings in effect by name, in JSON's types; those that are secret only say whether they are set."""
+    values = {name: getattr(config, name.replace("-", "_")) for name in OPTIONS}
+    return {
+        name: None if value is None else "not shown" if name in SECRET and value else _plain(OPTIONS[name], value)
+        for name, value in values.items()
+    }
 
 
 def _plain(option: Option, value: Any) -> Any:

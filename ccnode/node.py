@@ -19,6 +19,7 @@ from ccnode.admin.events import EventStream
 from ccnode.admin.figures import NodeFigures
 from ccnode.admin.jsonrpc import Dispatcher
 from ccnode.admin.metrics import MetricsServer
+from ccnode.admin.offenders import Offenders
 from ccnode.admin.server import AdminServer
 from ccnode.admin.sources import feed_events
 from ccnode.chain.headers import HeaderChain
@@ -48,6 +49,7 @@ from ccnode.peers.local_addresses import LOCAL_BIND, LOCAL_INTERFACE
 from ccnode.peers.misbehaviour import Discouragement, Misbehaviour, Unwanted
 from ccnode.peers.netgroup import NetGroupManager
 from ccnode.peers.outbound import OutboundPolicy, outbound_slots
+from ccnode.peers.peer import PeerEvent
 from ccnode.peers.permissions import Whitelist
 from ccnode.peers.subnet import Subnet
 from ccnode.rng import system_rng
@@ -175,7 +177,8 @@ class Node:
             lag=HubLag(),
         )
         self._closing.callback(self.figures.lag.stop)
-        self.events = EventStream(clock)
+        self.events, self.offenders = EventStream(clock), Offenders(clock)
+        manager.on(PeerEvent.DISCONNECTED, self.offenders.note)
         feed_events(self.events, manager, self.chain, self.bans, factory)
         self.admin = AdminServer(self.datadir.socket, Dispatcher(REGISTRY, self._admin_context(), self._fault).answer)
         manager.set_network_active(config.networkactive)
@@ -369,5 +372,6 @@ class Node:
             wake_timers=self.timers.clock_was_set,
             persist_marks=self._persist_marks,
             events=self.events,
+            offenders=self.offenders,
             stats=self.figures.report,
         )

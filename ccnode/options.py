@@ -66,6 +66,9 @@ IGNORED: Final = frozenset(
 )
 """Options of Core that test clients pass and that do nothing here. They are accepted; the node logs one line."""
 
+SECRET: Final = frozenset({"rpcauth", "rpcpassword"})
+"""Options whose values are shown to nobody but those who wrote them."""
+
 NOT_BUILT: Final[Mapping[str, str]] = {
     **dict.fromkeys(("acceptnonstdtxn", "minrelaytxfee", "persistmempool", "datacarriersize"), "a mempool"),
     **dict.fromkeys(("limitdescendantcount", "txreconciliation", "privatebroadcast"), "a mempool"),

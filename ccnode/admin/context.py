@@ -13,10 +13,11 @@ from gevent.event import Event
 
 from ccnode.admin.events import EventStream
 from ccnode.admin.jsonrpc import ActiveCommand
+from ccnode.admin.offenders import Offenders
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.index import TipChanged
-from ccnode.clock import SystemClock
 from ccnode.chain.reorgs import ReorgHistory
+from ccnode.clock import SystemClock
 from ccnode.network.routes import Routes
 from ccnode.options import Config
 from ccnode.peers.addrman import AddrMan
@@ -74,6 +75,10 @@ class Connections(Protocol):
     @property
     def anchors_to_save(self) -> Sequence[NetworkAddress]:
         """Those that a stop at this moment would save."""
+        ...
+
+    def count(self, *, inbound: bool) -> int:
+        """Connections in one direction, unfinished handshakes included."""
         ...
 
     def set_network_active(self, active: bool) -> None: ...
@@ -146,6 +151,7 @@ class AdminContext:
     persist_marks: Callable[[], None]
     """The marks of invalid headers changed: store them."""
     events: EventStream
+    offenders: Offenders
     stats: Callable[[], Mapping[str, object]]
     """The node's own figures, a JSON object, for getnodestats."""
     active_commands: list[ActiveCommand] = field(default_factory=list)

@@ -141,8 +141,7 @@ class Connection(Peer):
         data = self._transport.frame(command, payload)
         counts = self.sent_per_message
         counts[command] = counts.get(command, 0) + ONE_MESSAGE + len(data)
-        passed = (self._clock.now(), True, command, len(data))
-        self.recent_messages.append(passed)
+        self.recent_messages.append(passed := (self._clock.now(), True, command, len(data)))
         if self._tap.listener is not None:
             self._tap.listener(self.id, PassedMessage(*passed), payload)
         self._enqueue(data)

@@ -105,9 +105,8 @@ class ConnectionManager:
         :param capture: sees every message of every peer.
         """
         self.peers: dict[int, Connection] = {}
-        self.traffic = Traffic(clock, max_upload)
+        self.traffic, self.tap = Traffic(clock, max_upload), MessageTap()
         self.statistics = ConnectionStatistics()
-        self.tap = MessageTap()
         self._capture = capture
         self.network_active = True
         self._magic = magic
@@ -126,7 +125,7 @@ class ConnectionManager:
         self._ended_sent: Counter[str] = Counter()
         self._handling: Connection | None = None
         # Kept, because to look for them among thousands of peers takes a millisecond of every event.
-        self._closing = 0
+        self._inbound = self._closing = 0
         self._dirty: list[int] = []
         self._tasks: dict[int, gevent.Greenlet] = {}
         self._listeners: dict[PeerEvent, list[Callable[[Peer], None]]] = {event: [] for event in PeerEvent}
@@ -174,6 +173,8 @@ class ConnectionManager:
         if connection_type is ConnectionType.MANUAL:
             peer.permissions = self._rooms.whitelist.permissions(address, Direction.MANUAL)
         self.peers[peer.id] = peer
+        if peer.inbound:
+            self._inbound += 1
         self._tasks[peer.id] = spawn(f"peer-{peer.id}", self._run_peer, peer)
         self._tell(PeerEvent.CONNECTED, peer)
         return peer
@@ -247,6 +248,7 @@ class ConnectionManager:
     def _gone(self, peer: Connection) -> None:
         del self.peers[peer.id]
         del self._tasks[peer.id]
+        self._inbound -= peer.inbound
         if peer.closing:
             self._closing -= 1
         else:  # it was killed
@@ -284,8 +286,7 @@ class ConnectionManager:
         counts = peer.received_per_message
         counted = command if command in MESSAGE_TYPES else OTHER
         counts[counted] = counts.get(counted, 0) + ONE_MESSAGE + size
-        passed = (peer.last_recv, False, command, size)
-        peer.recent_messages.append(passed)
+        peer.recent_messages.append(passed := (peer.last_recv, False, command, size))
         if self.tap.listener is not None:
             self.tap.listener(peer.id, PassedMessage(*passed), payload)
         if fault is not None:
@@ -412,7 +413,7 @@ class ConnectionManager:
 
     def count(self, *, inbound: bool) -> int:
         """Connections in one direction, unfinished handshakes included."""
-        return sum(peer.inbound is inbound for peer in self.peers.values())
+        return self._inbound if inbound else len(self.peers) - self._inbound
 
     def count_of(self, kind: ConnectionType) -> int:
         """Connections of one type, unfinished handshakes included."""

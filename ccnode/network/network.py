@@ -148,6 +148,9 @@ class Network:
         """Dial once, as a connection of this type; False if there is none."""
         return self.dialer.dial(address, kind) is not None
 
+    def count(self, *, inbound: bool) -> int:
+        return self.manager.count(inbound=inbound)
+
     def set_network_active(self, active: bool) -> None:
         self.manager.set_network_active(active)
 

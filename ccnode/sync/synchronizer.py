@@ -113,21 +113,32 @@ class Synchronizer:
     def progress(self) -> SyncProgress:
         return self._meter.progress()
 
+    def waiting(self) -> list[WaitingHeaders]:
+        """All headers that wait for their parent."""
+        now = self._clock.steady()
+        return [
+            WaitingHeaders(
+                peer_id, held.batch.columns.prevs[0], held.batch.hashes[0], len(held.batch), held.expires - now
+            )
+            for peer_id, state in self._peers.items()
+            for held in state.waiting
+        ]
+
     def peer_info(self, peer_id: int) -> PeerSyncInfo:
         state = self._peers.get(peer_id)
         if state is None:
             return _UNKNOWN
         best, low_work, asked = state.best_known, state.low_work, state.asked_steady
         return PeerSyncInfo(
+            best_known=best,
             synced_headers=-1 if best is None else self._chain.index.height(best),
             presynced_headers=-1 if low_work is None else low_work.presync_height,
+            ahead=low_work is not None or bool(state.waiting or state.ready) or self._is_unknown(state.last_unknown),
             leading=state.leading,
             rate=state.rate(),
             waiting_batches=len(state.waiting),
             asked_seconds_ago=None if asked is None else self._clock.steady() - asked,
         )
-            best_known=best,
-            ahead=low_work is not None or bool(state.waiting or state.ready) or self._is_unknown(state.last_unknown),
 
     def _is_unknown(self, announced: bytes | None) -> bool:
         return announced is not None and self._chain.index.find(announced) is None

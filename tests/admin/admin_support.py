@@ -7,6 +7,7 @@ from pathlib import Path
 from ccnode.admin.commands import REGISTRY
 from ccnode.admin.context import AdminContext
 from ccnode.admin.events import EventStream
+from ccnode.admin.offenders import Offenders
 from ccnode.chain.formats import Header
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.networks import REGTEST
@@ -88,6 +89,9 @@ class FakeConnections:
         self.done.append((str(address), kind.value))
         return address.port != 1
 
+    def count(self, *, inbound: bool) -> int:
+        return sum(peer.inbound is inbound for peer in self.peers.values())
+
     def set_network_active(self, active: bool) -> None:
         self.network_active = active
 
@@ -160,7 +164,7 @@ class TestNode:
         )
         (directory / "headers.dat").write_bytes(bytes(96))
         self.context = AdminContext(
-            config=Config(),
+            config=Config(datadir=directory),
             clock=self.clock,
             chain=self.chain,
             sync=self.sync,
@@ -174,6 +178,7 @@ class TestNode:
             wake_timers=lambda: self.done.append("wake"),
             persist_marks=lambda: self.done.append("persist"),
             events=EventStream(self.clock),
+            offenders=Offenders(self.clock),
             stats=lambda: {"hub_lag": {"p99": 0.001}},
         )
 
