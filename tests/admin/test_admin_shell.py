@@ -85,7 +85,7 @@ def test_prompt(tmp_path: Path) -> None:
         terminal = Terminal(*SHELL, *of(node))
         try:
             terminal.expect("Ctrl-D leaves")
-            terminal.expect(r"regtest \| waiting for peers \| height 0 \| peers 0 out 0 in")
+            terminal.expect(r"regtest │ waiting for peers │ height 0 │ 0 out 0 in │ ↓0 B/s ↑0 B/s")
             terminal.type("getblockcount\r")
             terminal.expect(r"\n0\r?\n")
             terminal.type("waitfornewblock\r")
@@ -99,6 +99,7 @@ def test_prompt(tmp_path: Path) -> None:
             terminal.expect("error: no node is running on")
             node.restart()
             terminal.type("getblockhash 0\r")
+            terminal.expect("the node was started again since the last command")
             terminal.expect("0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206")
             terminal.expect("ccnode>")  # what is typed before is an end of file for nobody
             terminal.type("\x04")

@@ -5,15 +5,19 @@ For a kind the node is asked, by one of the functions of `KINDS`; its answer is 
 types quickly costs it one request. Matching is fuzzy: the letters in their order, anywhere.
 """
 
+import re
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion, FuzzyCompleter
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
+from prompt_toolkit.formatted_text import StyleAndTextTuples
 
+from ccnode.admin.shell.line import COMMAND, SIGN, WORD, tokens
 from ccnode.admin.shell.remote import Remote
+from ccnode.admin.shell.session import LEAVING
 from ccnode.admin.shell.views import VIEWS, View
 from ccnode.errors import CcnodeError
 
@@ -21,6 +25,9 @@ TIMEOUT: Final = 1.0
 """Seconds the node has for an answer; without one nothing is offered."""
 
 FRESH_SECONDS: Final = 1.0
+
+SOME: Final = 50
+"""Addresses that are offered to connect to, drawn at random."""
 
 Offer = tuple[str, str]
 """A value, and what the menu says of it."""
@@ -57,16 +64,31 @@ def _heights(remote: Remote) -> Iterator[Offer]:
 
 
 def _commands(remote: Remote) -> Iterator[Offer]:
-    yield from ((view.name, view.summary) for view in VIEWS)
+    yield from _words(remote)
     yield from _methods(remote)
+
+
+def _words(_remote: Remote) -> Iterator[Offer]:
+    yield from ((view.name, view.summary) for view in VIEWS)
 
 
 def _methods(remote: Remote) -> Iterator[Offer]:
     yield from ((each["name"], each["summary"]) for each in remote.commands.values() if each["category"] != "hidden")
 
 
-def _networks(_remote: Remote) -> Iterator[Offer]:
-    yield from ((name, "") for name in ("ipv4", "ipv6", "onion", "i2p", "cjdns"))
+def _kept_nodes(remote: Remote) -> Iterator[Offer]:
+    for node in remote.call("getaddednodeinfo", timeout=TIMEOUT):
+        yield node["addednode"], "connected" if node["connected"] else "not connected"
+
+
+def _node_addresses(remote: Remote) -> Iterator[Offer]:
+    for known in remote.call("getnodeaddresses", SOME, timeout=TIMEOUT):
+        host = f"[{known['address']}]" if ":" in known["address"] else known["address"]
+        yield f"{host}:{known['port']}", known["network"]
+
+
+def _categories(remote: Remote) -> Iterator[Offer]:
+    yield from ((name, "") for name in remote.commands["logging"]["args"][0]["completion"])
 
 
 def _peer_columns(_remote: Remote) -> Iterator[Offer]:
@@ -80,16 +102,25 @@ def _peer_columns(_remote: Remote) -> Iterator[Offer]:
 KINDS: Final[Mapping[str, Callable[[Remote], Iterable[Offer]]]] = {
     "banned": _banned,
     "blockhash": _block_hashes,
+    "category": _categories,
     "command": _commands,
     "height": _heights,
+    "kept_node": _kept_nodes,
     "method": _methods,
-    "network": _networks,
+    "node_address": _node_addresses,
     "peer_address": _peer_addresses,
     "peer_column": _peer_columns,
     "peer_host": _peer_hosts,
     "peer_id": _peer_ids,
+    "word": _words,
 }
 """How the values of each kind of argument are found."""
+
+FIXED: Final[Mapping[str, Sequence[str]]] = {
+    "connection_type": ("full", "block", "inbound", "manual", "addr", "feeler"),
+    "network": ("ipv4", "ipv6", "onion", "i2p", "cjdns"),
+}
+"""Kinds whose values are always the same."""
 
 
 class Words(Completer):
@@ -100,41 +131,49 @@ class Words(Completer):
         self._known: dict[str, tuple[float, list[Offer]]] = {}
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
-        before = document.text_before_cursor.lstrip()
-        try:
-            words = shlex.split(before)
-        except ValueError:  # within quotes
+        text = document.text_before_cursor
+        pieces = list(tokens(text))
+        word, start = "", len(text)
+        if pieces and pieces[-1].end == len(text) and pieces[-1].kind == WORD:
+            word, start = pieces[-1].text, pieces[-1].start
+            pieces.pop()
+        if any(piece.kind == COMMAND or piece.text == "|" for piece in pieces):
             return
-        if not before or before[-1].isspace():
-            words.append("")
-        for text, meta in self.offers(words[:-1], words[-1]):
-            yield Completion(text, start_position=-len(words[-1]), display_meta=meta)
+        if pieces and pieces[-1].kind == SIGN:
+            yield from PathCompleter(expanduser=True).get_completions(Document(word), complete_event)
+            return
+        for offer, meta, display in fuzzy(word, self.offers([piece.text for piece in pieces], word)):
+            yield Completion(_quoted(offer), start - len(text), display, meta)
 
     def offers(self, before: Sequence[str], word: str) -> list[Offer]:
         """What may stand for ``word`` after the words ``before``. Nothing, where the node does not answer."""
         if not before:
-            return [*self._values("command"), ("exit", "Leaves the shell.")]
+            return [*self._values("command"), *((name, "Leaves the shell.") for name in LEAVING)]
         view = VIEWS.find(before[0])
-        if view is not None and view.name == "rpc" and len(before) > 1:
-            return self._of_method(before[1:])
-        return self._of_method(before) if view is None else self._of_view(view, before[1:], word)
+        if view is None:
+            return self._of_method(before)
+        if len(before) > 1 and view.arguments and view.arguments[0].completion in ("word", "method"):
+            return self._of_method(before[1:]) if view.name == "rpc" else self.offers(before[1:], word)
+        return self._of_view(view, before[1:], word)
 
     def _of_view(self, view: View, given: Sequence[str], word: str) -> list[Offer]:
-        values = {f"--{option.name}": option for option in view.options}
-        if given and given[-1] in values and values[given[-1]].value is not None:
-            return self._values(values[given[-1]].completion)
+        options = {f"--{option.name}": option for option in view.options}
+        last = options.get(given[-1]) if given else None
+        if last is not None and last.value is not None:
+            return self._values(last.completion)
+        unused = [(name, option.help) for name, option in options.items() if name not in given]
         if word.startswith("-"):
-            return [(name, option.help) for name, option in values.items() if name not in given]
-        plain = [
-            word
-            for at, word in enumerate(given)
-            if not word.startswith("--") and not (at and given[at - 1] in values and values[given[at - 1]].value)
-        ]
-        if len(plain) < len(view.arguments):
-            return self._values(view.arguments[len(plain)].completion)
+            return unused
+        plain = 0
+        for at, each in enumerate(given):
+            before = options.get(given[at - 1]) if at else None
+            plain += not each.startswith("--") and not (before is not None and before.value is not None)
+        if plain < len(view.arguments):
+            argument = view.arguments[plain]
+            return self._values(argument.completion) + (unused if argument.optional else [])
         if view.arguments and view.arguments[-1].many:
             return self._values(view.arguments[-1].completion)
-        return [(name, option.help) for name, option in values.items() if name not in given]
+        return unused
 
     def _of_method(self, before: Sequence[str]) -> list[Offer]:
         try:
@@ -146,6 +185,8 @@ class Words(Completer):
         return self._values(arguments[at]["completion"]) if at < len(arguments) else []
 
     def _values(self, completion: str | Sequence[str] | None) -> list[Offer]:
+        if isinstance(completion, str):
+            completion = FIXED.get(completion, completion)
         if completion is None:
             return []
         if not isinstance(completion, str):
@@ -162,6 +203,35 @@ class Words(Completer):
         return found
 
 
-def completer(remote: Remote) -> Completer:
-    """For a prompt: fuzzy."""
-    return FuzzyCompleter(Words(remote), pattern=r"^[^\s]*")
+def fuzzy(word: str, offers: Iterable[Offer]) -> Iterator[tuple[str, str, StyleAndTextTuples]]:
+    """The offers that have the word's letters in their order, and how the menu shows them; the nearest first.
+
+    The earlier and the closer together the letters are, the nearer; among equals the order of the offers stays.
+    """
+    pattern = re.compile("(?=(" + ".*?".join(map(re.escape, word)) + "))", re.IGNORECASE)
+    found = []
+    for text, meta in offers:
+        matches = [(match.start(), len(match.group(1))) for match in pattern.finditer(text)]
+        if matches:
+            start, length = min(matches, key=lambda match: (match[1], match[0]))
+            found.append((start > 0, length, start, text, meta))
+    found.sort(key=lambda each: each[:3])
+    for _later, length, start, text, meta in found:
+        yield text, meta, _display(word, text, start, length)
+
+
+def _display(word: str, text: str, start: int, length: int) -> StyleAndTextTuples:
+    """The text with the letters that match in a style of their own."""
+    shown: StyleAndTextTuples = [("", text[:start])]
+    letters = list(word.lower())
+    for char in text[start : start + length]:
+        hit = bool(letters) and char.lower() == letters[0]
+        if hit:
+            letters.pop(0)
+        shown.append(("class:match" if hit else "", char))
+    return [*shown, ("", text[start + length :])]
+
+
+def _quoted(text: str) -> str:
+    """As the line has to have it; an IPv6 address in brackets needs no quotes here."""
+    return text if [token.text for token in tokens(text)] == [text] else shlex.quote(text)

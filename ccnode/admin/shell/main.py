@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ccnode.admin.client import chain_datadir, find_socket
+from ccnode.admin.client import find_socket
+from ccnode.admin.shell.discovery import choose
 from ccnode.admin.shell.remote import Remote
 from ccnode.admin.shell.session import Leave, Shell
 from ccnode.errors import CcnodeError
@@ -19,7 +20,8 @@ USAGE: Final = """\
 Usage:
     ccnode shell [-c FILE] [--chain=NAME] [--datadir=DIR] [--socket=PATH] [--read-only] [-e COMMAND ...]
 
-  -c, --chain, --datadir   as given to the node: they say where its socket is
+  -c, --chain, --datadir   as given to the node: they say where its socket is; without -c and --chain
+                           it is the node that runs below the data directory
   --socket=PATH            the socket itself
   --read-only              only look: the node refuses every command that changes anything
   -e COMMAND               run it and leave, with status 1 if it failed; repeatable
@@ -72,15 +74,33 @@ def main(argv: Sequence[str]) -> int:
         return 0
     arguments = parse_arguments(argv)
     given = arguments.socket
-    folder = chain_datadir(arguments.config_args) if given is None else given.parent
+    interactive = not arguments.commands and sys.stdin.isatty() and sys.stdout.isatty()
+    folder = given.parent if given is not None else find_folder(arguments.config_args, ask=interactive)
     shell = Shell(Remote(lambda: find_socket(folder) if given is None else given, read_only=arguments.read_only))
     if arguments.commands:
         return run_all(shell, arguments.commands)
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not interactive:
         return run_all(shell, sys.stdin)
     from ccnode.admin.shell.prompt import interact  # prompt-toolkit is not for those who give commands
 
     return interact(shell, folder)
+
+
+def find_folder(config_args: Sequence[str], *, ask: bool) -> Path:
+    """The network's folder of the node that is meant. CcnodeError, ConfigError.
+
+    A configuration or a chain names it; otherwise it is the one that runs, below the data directory.
+    """
+    if not config_args:  # reading the configuration takes longer than everything else before the prompt
+        from ccnode.options import Config
+
+        return choose(Config().datadir, ask=ask)
+    from ccnode.config import load_config
+
+    config = load_config(config_args)
+    if config.conf is not None or "chain" in config.origins:
+        return config.folder
+    return choose(config.datadir, ask=ask)
 
 
 def run_all(shell: Shell, lines: Iterable[str]) -> int:

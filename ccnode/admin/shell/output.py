@@ -10,13 +10,13 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, Final
-
-from rich.cells import cell_len
-from rich.console import Console, RenderableType
+from typing import IO, TYPE_CHECKING, Final
 
 from ccnode.admin.shell.line import Line
 from ccnode.errors import CcnodeError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 PLAIN_WIDTH: Final = 10_000
 """Columns of an output that is no terminal: nothing is cut or left out."""
@@ -41,10 +41,12 @@ class Output:
         """Columns of the terminal; of what is none, `PLAIN_WIDTH`."""
         return shutil.get_terminal_size().columns if self.terminal else PLAIN_WIDTH
 
-    def render(self, content: RenderableType, *, wide: bool = False) -> str:
+    def render(self, content: "RenderableType", *, wide: bool = False) -> str:
         """As text, with escape sequences for a terminal; a string as it is. ``wide``: as wide as the content is."""
         if isinstance(content, str):
             return content
+        from rich.console import Console
+
         console = Console(
             width=PLAIN_WIDTH if wide else self.width,
             force_terminal=self.terminal,
@@ -76,6 +78,8 @@ class Output:
 
 def _is_large(text: str) -> bool:
     """Whether the text has more lines than the terminal, the next prompt counted, or wider ones."""
+    from rich.cells import cell_len
+
     size = shutil.get_terminal_size()
     lines = text.split("\n")
     return len(lines) + 1 > size.lines or any(cell_len(_ESCAPES.sub("", line)) > size.columns for line in lines)

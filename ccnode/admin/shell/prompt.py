@@ -1,41 +1,109 @@
-"""The prompt: history, completion, a line about the node at the bottom."""
+"""The prompt: history, completion, colours, a line about the node at the bottom."""
 
 from pathlib import Path
 from typing import Final
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import get_app
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
-from prompt_toolkit.history import FileHistory
+from prompt_toolkit.filters import Condition, to_filter
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.styles import Style
 
-from ccnode.admin.shell.completion import completer
+from ccnode.admin.shell.completion import Words
+from ccnode.admin.shell.lexer import STYLES, Colours
+from ccnode.admin.shell.line import is_open
 from ccnode.admin.shell.session import Leave, Shell
 from ccnode.admin.shell.toolbar import SECONDS, Toolbar
 
 HISTORY_NAME: Final = "shell_history"
 
-WELCOME: Final = "help lists the commands, help COMMAND explains one, Ctrl-D leaves"
+WELCOME: Final = "help lists the commands, Ctrl-R searches what was typed, Ctrl-D leaves"
+
+RESTARTED: Final = "the node was started again since the last command"
+
+STYLE: Final = Style.from_dict(
+    {
+        **STYLES,
+        "prompt": "bold",
+        "match": "bold underline",
+        "bottom-toolbar": "noreverse bg:ansiblack ansiwhite",
+        "toolbar.chain": "bold",
+        "toolbar.bar": "ansibrightblack",
+        "toolbar.mark": "ansiyellow",
+        "toolbar.gone": "ansired",
+    }
+)
 
 
 def interact(shell: Shell, folder: Path) -> int:
-    """Prompt until the user leaves; 0. NotRunning if there is no node to begin with."""
+    """Prompt until the user leaves; 0. The history is in ``folder``. NotRunning if there is no node to begin with."""
     shell.interactive = True
     shell.remote.call("uptime")
     with Toolbar(shell.remote) as toolbar:
-        session: PromptSession[str] = PromptSession(
-            "ccnode> ",
-            completer=completer(shell.remote),
-            complete_while_typing=True,
-            complete_in_thread=True,
-            auto_suggest=AutoSuggestFromHistory(),
-            history=FileHistory(str(folder / HISTORY_NAME)),
-            bottom_toolbar=lambda: toolbar.text,
-            refresh_interval=SECONDS / 2,
-        )
+        session = make_session(shell, toolbar, folder)
         print(WELCOME)
         while True:
             try:
-                shell.run(session.prompt())
+                text = session.prompt()
             except KeyboardInterrupt:
                 continue
-            except (EOFError, Leave):
+            except EOFError:
                 return 0
+            try:
+                if text.strip() and toolbar.restarted():
+                    print(RESTARTED)
+                shell.run(text)
+            except KeyboardInterrupt:
+                print("cancelled")
+            except Leave:
+                return 0
+
+
+def make_session(shell: Shell, toolbar: Toolbar, folder: Path) -> "PromptSession[str]":
+    """The prompt, ready to ask."""
+    session: PromptSession[str] = PromptSession(
+        [("class:prompt", "ccnode> ")],
+        completer=Words(shell.remote),
+        complete_while_typing=True,
+        complete_in_thread=True,
+        auto_suggest=AutoSuggestFromHistory(),
+        history=_history(folder / HISTORY_NAME),
+        lexer=Colours(shell.remote),
+        multiline=Condition(lambda: is_open(session.default_buffer.text)),
+        prompt_continuation=lambda width, _number, _wrapped: " " * (width - 4) + "... ",
+        key_bindings=_keys(),
+        style=STYLE,
+        bottom_toolbar=lambda: toolbar.text,
+        refresh_interval=SECONDS / 2,
+    )
+    # Given to PromptSession, it would switch completion while typing off.
+    session.default_buffer.enable_history_search = to_filter(True)
+    return session
+
+
+def _history(path: Path) -> History:
+    """What was typed, shared by all shells on a node: each adds lines at the end. For its owner only."""
+    try:
+        path.touch(mode=0o600)
+    except OSError:  # a node of somebody else's
+        return InMemoryHistory()
+    return FileHistory(path)
+
+
+def _keys() -> KeyBindings:
+    """Up goes back in history, to lines that begin like this one, unless somebody has gone into the menu."""
+    keys = KeyBindings()
+
+    @Condition
+    def menu_untouched() -> bool:
+        state = get_app().current_buffer.complete_state
+        return state is not None and state.current_completion is None
+
+    @keys.add("up", filter=menu_untouched)
+    def _back(event: KeyPressEvent) -> None:
+        event.current_buffer.cancel_completion()
+        event.current_buffer.auto_up(count=event.arg)
+
+    return keys

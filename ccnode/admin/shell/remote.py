@@ -40,3 +40,12 @@ class Remote:
         if self._commands is None:
             self._commands = {each["name"]: each for each in self.call("describe")}
         return self._commands
+
+    @property
+    def known_commands(self) -> Mapping[str, Mapping[str, Any]]:
+        """The same without asking: none, if nobody has asked yet."""
+        return self._commands or {}
+
+    def forget(self) -> None:
+        """Another node may be behind the socket, with other commands."""
+        self._commands = None

@@ -16,7 +16,6 @@ from ccnode.admin.shell.line import Line, parse_line
 from ccnode.admin.shell.output import Output
 from ccnode.admin.shell.remote import Remote
 from ccnode.admin.shell.views import VIEWS, Answer, Result, Screen, UsageError
-from ccnode.admin.shell.words import load_words
 from ccnode.errors import CcnodeError, RpcError
 
 LEAVING: Final = ("exit", "quit")
@@ -34,7 +33,6 @@ class Shell:
         self.interactive = False
         """Somebody sits at the terminal: long output is paged, and what cannot be taken back is asked about."""
         self._output = Output(Line(()), paged=False)
-        load_words()
 
     @property
     def width(self) -> int:

@@ -78,7 +78,7 @@ def render(
             text.append(_padded(cells[at][number], column, widths[at]), column.style(row) if column.style else None)
     if len(shown) < len(columns):
         names = ", ".join(column.name for at, column in enumerate(columns) if at not in shown)
-        return Group(text, Text(f"no room for: {names}", style="dim"))
+        return Group(text, Text(f"no room for: {names}", style="dim", no_wrap=True, overflow="ellipsis"))
     return text
 
 

@@ -1,9 +1,16 @@
 """The line at the bottom of the prompt, kept up to date by a thread, so that typing never waits for it."""
 
 import threading
-from typing import Final
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
 
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+
+from ccnode.admin.shell import units
 from ccnode.admin.shell.remote import Remote
+from ccnode.admin.shell.views import VIEWS
 from ccnode.errors import CcnodeError
 
 SECONDS: Final = 2.0
@@ -12,13 +19,28 @@ SECONDS: Final = 2.0
 TIMEOUT: Final = 5.0
 """Seconds such a look may take."""
 
+QUICK: Final = 0.2
+"""Seconds that a command may be held up to see whether the node is the same."""
+
+SAME: Final = 2.5
+"""Two starts of the node within so many seconds are one: uptimes are whole seconds."""
+
+SYNCHRONIZING: Final = {"presynchronizing headers": "presync", "synchronizing headers": "headers"}
+"""The phases that make progress, in short."""
+
+SHORT: Final = {**SYNCHRONIZING, "peers have nothing newer": "nothing newer"}
+
+GONE: Final = "the node does not answer; the next command tries again"
+
 
 class Toolbar:
     """``text`` is the line; a context manager runs its thread."""
 
     def __init__(self, remote: Remote) -> None:
-        self.text = ""
+        self.text: StyleAndTextTuples = []
         self._remote = remote
+        self._started: float | None = None
+        self._restarted = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="toolbar", daemon=True)
 
@@ -29,20 +51,49 @@ class Toolbar:
     def __exit__(self, *_exc: object) -> None:
         self._stopping.set()
 
-    def _run(self) -> None:
-        while True:
-            try:
-                self.text = self.look()
-            except CcnodeError:
-                self.text = " the node does not answer; the next command tries again"
-            if self._stopping.wait(SECONDS):
-                return
+    def restarted(self) -> bool:
+        """Whether the node was started again since this was asked last."""
+        with suppress(CcnodeError):  # the command will say so
+            self._look(QUICK)
+        again = self._restarted.is_set()
+        self._restarted.clear()
+        return again
 
-    def look(self) -> str:
-        """Chain, phase, height and peers. CcnodeError if the node does not answer."""
-        methods = ("getblockchaininfo", "getheadersyncinfo", "getpeerinfo")
-        chain, sync, peers = (self._remote.call(method, timeout=TIMEOUT) for method in methods)
-        inbound = sum(peer["inbound"] for peer in peers)
-        connections = f"peers {len(peers) - inbound} out {inbound} in"
-        marks = " | read-only" if self._remote.read_only else ""
-        return f" {chain['chain']} | {sync['phase']} | height {sync['height']:,} | {connections}{marks}"
+    def _run(self) -> None:
+        iter(VIEWS)  # what the first command and the first completion need, while nobody waits for it
+        while not self._stopping.is_set():
+            try:
+                self._look(TIMEOUT)
+                self._remote.commands  # noqa: B018 - the lexer wants to know them
+            except CcnodeError:
+                self.text = [("class:toolbar.gone", f" {GONE}")]
+            self._stopping.wait(SECONDS)
+
+    def _look(self, timeout: float) -> None:
+        status = self._remote.call("status", timeout=timeout)
+        started = time.time() - self._remote.call("uptime", timeout=timeout)
+        if self._started is not None and abs(started - self._started) > SAME:
+            self._restarted.set()
+            self._remote.forget()
+        self._started = started
+        self.text = line(status, read_only=self._remote.read_only)
+
+
+def line(status: Mapping[str, Any], *, read_only: bool) -> StyleAndTextTuples:
+    """Chain, phase, height, peers and traffic, as ``status`` has them, in 80 columns."""
+    phase = SHORT.get(status["phase"], status["phase"])
+    percent = f" {status['percent']:.1f} %" if status["phase"] in SYNCHRONIZING else ""
+    received, sent = units.rate(status["received_per_second"]), units.rate(status["sent_per_second"])
+    marks = [("read-only", read_only), ("network off", not status["network_active"])]
+    parts: list[tuple[str, str]] = [
+        ("class:toolbar.chain", status["chain"]),
+        *(("class:toolbar.mark", mark) for mark, shown in marks if shown),
+        ("", phase + percent),
+        ("", f"height {status['height']:,}"),
+        ("", f"{status['connections_out']} out {status['connections_in']} in"),
+        ("", f"↓{received} ↑{sent}"),
+    ]
+    shown: StyleAndTextTuples = [("", " ")]
+    for at, part in enumerate(parts):
+        shown += [("class:toolbar.bar", " │ "), part] if at else [part]
+    return shown

@@ -12,12 +12,13 @@ documentation follow from the declaration. A view asks and shows; what may be as
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Final, Protocol
-
-from rich.console import RenderableType
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ccnode.admin.shell.remote import Remote
 from ccnode.errors import CcnodeError
+
+if TYPE_CHECKING:  # rich takes its time, and the prompt can be there without it
+    from rich.console import RenderableType
 
 
 class UsageError(CcnodeError):
@@ -96,7 +97,7 @@ class Result:
     """What a view answers. ``data``: what ``--json`` prints; ``show``: what a person sees, made when it is wanted."""
 
     data: object
-    show: Callable[[], RenderableType]
+    show: "Callable[[], RenderableType]"
     wide: bool = False
     """Not to be squeezed into the terminal."""
 
@@ -105,7 +106,7 @@ class Result:
 class Stream:
     """An answer without an end: lines as they come, until Ctrl-C. Then the generator is closed."""
 
-    lines: Generator[RenderableType, None, None]
+    lines: "Generator[RenderableType, None, None]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,13 +209,17 @@ class View:
 class Views:
     """The views by name."""
 
-    def __init__(self) -> None:
+    def __init__(self, load: Callable[[], None]) -> None:
+        """:param load: declares the views; called before they are looked at, more than once."""
+        self._load = load
         self._views: dict[str, View] = {}
 
     def __iter__(self) -> Iterator[View]:
-        return iter(self._views.values())
+        self._load()
+        return iter(list(self._views.values()))
 
     def find(self, name: str) -> View | None:
+        self._load()
         return self._views.get(name)
 
     def view(
@@ -242,8 +247,14 @@ class Views:
         return declare
 
 
-VIEWS: Final = Views()
-"""The shell's words; ``ccnode.admin.shell.words`` fills it."""
+def _load_words() -> None:
+    from ccnode.admin.shell.words import load_words
+
+    load_words()
+
+
+VIEWS: Final = Views(_load_words)
+"""The shell's words."""
 
 view = VIEWS.view
 
