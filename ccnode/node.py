@@ -180,7 +180,8 @@ class Node:
         self.events, self.offenders = EventStream(clock), Offenders(clock)
         manager.on(PeerEvent.DISCONNECTED, self.offenders.note)
         feed_events(self.events, manager, self.chain, self.bans, factory)
-        self.admin = AdminServer(self.datadir.socket, Dispatcher(REGISTRY, self._admin_context(), self._fault).answer)
+        self._context = self._admin_context()
+        self.admin = AdminServer(self.datadir.socket, Dispatcher(REGISTRY, self._context, self._fault).answer)
         manager.set_network_active(config.networkactive)
         self.header_file.on_append = self._headers_appended
         discouragement.on_add(lambda address: manager.drop(Subnet.single(address), "discouraged", spare_chosen=True))
@@ -197,6 +198,7 @@ class Node:
             self.gossip.local.add(self.routes.locate(address), LOCAL_INTERFACE)
         self._map_port()
         self._closing.callback(self.admin.close)
+        self._closing.callback(self._context.tip_watch.close)
         self.admin.start()
         metrics = metrics_address(config)
         if metrics is not None:

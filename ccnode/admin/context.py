@@ -111,6 +111,7 @@ class TipWatch:
 
     def __init__(self, chain: HeaderChain) -> None:
         self._waiting: set[Event] = set()
+        self._closed = False
         chain.subscribe(self._tip_changed)
 
     def _tip_changed(self, _change: TipChanged) -> None:
@@ -118,16 +119,22 @@ class TipWatch:
             event.set()
 
     def wait_until(self, satisfied: Callable[[], bool], seconds: float, steady: Callable[[], float]) -> None:
-        """Return once ``satisfied()`` holds, or after ``seconds`` (0: `LONGEST_WAIT`) if it never does."""
+        """Return once ``satisfied()`` holds, or after ``seconds`` (0: `LONGEST_WAIT`), or when the node stops."""
         end = steady() + (min(seconds, LONGEST_WAIT) or LONGEST_WAIT)
         changed = Event()
         self._waiting.add(changed)
         try:
-            while not satisfied() and (left := end - steady()) > 0:
+            while not (self._closed or satisfied()) and (left := end - steady()) > 0:
                 changed.wait(left)
                 changed.clear()
         finally:
             self._waiting.discard(changed)
+
+    def close(self) -> None:
+        """End all waiting, now and from now on."""
+        self._closed = True
+        for event in self._waiting:
+            event.set()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -3,12 +3,14 @@
 Then the other end of a node's life: signals, and what becomes of output that nobody reads.
 """
 
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -268,6 +270,17 @@ def test_signal_stops_with_status_zero(number: signal.Signals, tmp_path: Path) -
         link.expect_close()
         assert node.text().rstrip().endswith("stopped at height 0")
         assert not (tmp_path / "regtest/admin.sock").exists()
+
+
+def test_a_stop_does_not_wait_for_whoever_waits_for_a_block(tmp_path: Path) -> None:
+    with NodeProcess(tmp_path) as node, socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(node.socket))
+        client.sendall(b'{"method": "waitfornewblock", "params": [60000], "id": 1}\n')
+        wait_until(lambda: "waitfornewblock" in str(node.rpc("getrpcinfo")["active_commands"]))
+        began = time.monotonic()
+        assert node.stop() == 0
+        assert time.monotonic() - began < 1.5
+        assert json.loads(client.recv(4096))["result"]["height"] == 0
 
 
 def test_a_signal_tells_where_every_greenlet_stands(tmp_path: Path) -> None:
