@@ -148,6 +148,8 @@ def setup_logging(
 
     Raises ``OSError`` if the file cannot be opened.
     """
+    # No line shows them, and looking up the thread leaves an object with every greenlet that logs: 1 kB of each peer.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handlers: list[logging.Handler] = []
     if file is not None:
         handlers.append(FileHandler(file))

@@ -90,19 +90,19 @@ class Candidates:
     def put(self, candidate: Candidate) -> None:
         """Add a peer, or replace what is known of it."""
         known = self._candidates.get(candidate.id)
-        if known != candidate:
+        if candidate.no_ban:
             self.remove(candidate.id)
-            if not candidate.no_ban:
-                self._candidates[candidate.id] = candidate
-                for ranking in self._rankings:
-                    ranking.add(candidate)
+        elif known != candidate:
+            self._candidates[candidate.id] = candidate
+            for ranking in self._rankings:
+                ranking.replace(known, candidate)
 
     def remove(self, peer_id: int) -> None:
         """Forget a peer, if it is known."""
         candidate = self._candidates.pop(peer_id, None)
         if candidate is not None:
             for ranking in self._rankings:
-                ranking.remove(candidate)
+                ranking.replace(candidate, None)
 
     def select_to_evict(self) -> int | None:
         """The id of the peer that makes room; None if all are protected."""
@@ -156,13 +156,20 @@ class _Ranking:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, candidate: Candidate) -> None:
-        if self.has(candidate):
-            insort(self._entries, (*self._order(candidate), -candidate.id))
+    def replace(self, old: Candidate | None, new: Candidate | None) -> None:
+        """Take out ``old`` and put in ``new``, where the test holds for them."""
+        before, after = self._entry(old), self._entry(new)
+        if before == after:
+            return
+        if before is not None:
+            del self._entries[bisect_left(self._entries, before)]
+        if after is not None:
+            insort(self._entries, after)
 
-    def remove(self, candidate: Candidate) -> None:
-        if self.has(candidate):
-            del self._entries[bisect_left(self._entries, (*self._order(candidate), -candidate.id))]
+    def _entry(self, candidate: Candidate | None) -> tuple[Any, ...] | None:
+        if candidate is None or not self.has(candidate):
+            return None
+        return (*self._order(candidate), -candidate.id)
 
     def best(self, count: int, without: Collection[int]) -> list[int]:
         """The ids of the best ``count`` that are not among ``without``."""
