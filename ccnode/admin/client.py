@@ -13,7 +13,8 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -88,36 +89,67 @@ def call(
     return reply["result"]
 
 
-def subscribe(
-    path: Path, topics: Sequence[str], options: Mapping[str, object] | None = None
-) -> Generator[dict[str, Any], None, None]:
-    """Events of the node that listens on ``path``, as they come; close the generator when done.
+class Events:
+    """What happens in a node, as it comes: an iterator that ends with the node, or when it is closed.
 
-    It ends when the node does. Raises `RpcError` for a topic or an option that does not exist, `NotRunning` if nobody
+    Made by `subscribe`. Whoever has it closes it when done; another thread than the one that waits may do that too.
+    """
+
+    def __init__(self, path: Path, topics: Sequence[str], options: Mapping[str, object]) -> None:
+        self._path = path
+        self._connection = _connect(path)
+        self._lines = self._connection.makefile("rb")
+        try:
+            self._begin(topics, options)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, topics: Sequence[str], options: Mapping[str, object]) -> None:
+        request = {"jsonrpc": "2.0", "id": 1, "method": "subscribe", "params": [list(topics), dict(options)]}
+        try:
+            self._connection.sendall(json.dumps(request).encode() + b"\n")
+            line = self._lines.readline()
+        except OSError as error:
+            raise NotRunning(f"the node on {self._path} went away: {error.strerror or error}") from error
+        if not line:
+            raise NotRunning(f"the node on {self._path} closed the connection without an answer")
+        answer = json.loads(line)
+        if answer.get("error") is not None:
+            raise RpcError(answer["error"]["code"], answer["error"]["message"])
+        self._connection.settimeout(None)
+
+    def __iter__(self) -> "Events":
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        """Wait for the next event. NotRunning if the connection broke."""
+        try:
+            line = self._lines.readline()
+        except ValueError:  # closed before this call
+            raise StopIteration from None
+        except OSError as error:
+            raise NotRunning(f"the node on {self._path} went away: {error.strerror or error}") from error
+        if not line.endswith(b"\n"):
+            raise StopIteration
+        event: dict[str, Any] = json.loads(line)["params"]
+        return event
+
+    def close(self) -> None:
+        """End the stream. Whoever waits for an event goes on."""
+        with suppress(OSError):  # the node has closed it already
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._lines.close()
+        self._connection.close()
+
+
+def subscribe(path: Path, topics: Sequence[str], options: Mapping[str, object] | None = None) -> Events:
+    """Events of the node that listens on ``path``, as they come; close them when done.
+
+    They end when the node does. Raises `RpcError` for a topic or an option that does not exist, `NotRunning` if nobody
     answers. Topics, options and what events hold: ``ccnode rpc help subscribe``.
     """
-    events = _events(path, topics, options or {})
-    next(events)  # up to the node's answer, so that errors come from here
-    return events
-
-
-def _events(path: Path, topics: Sequence[str], options: Mapping[str, object]) -> Generator[dict[str, Any], None, None]:
-    request = {"jsonrpc": "2.0", "id": 1, "method": "subscribe", "params": [list(topics), dict(options)]}
-    with _connect(path) as connection, connection.makefile("rb") as lines:
-        try:
-            connection.sendall(json.dumps(request).encode() + b"\n")
-            line = lines.readline()
-            if not line:
-                raise NotRunning(f"the node on {path} closed the connection without an answer")
-            connection.settimeout(None)
-            while line.endswith(b"\n"):
-                message = json.loads(line)
-                if "error" in message:
-                    raise RpcError(message["error"]["code"], message["error"]["message"])
-                yield message.get("params", {})
-                line = lines.readline()
-        except OSError as error:
-            raise NotRunning(f"the node on {path} went away: {error.strerror or error}") from error
+    return Events(path, topics, options or {})
 
 
 def _connect(path: Path) -> socket.socket:

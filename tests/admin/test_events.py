@@ -3,6 +3,7 @@
 import json
 import logging
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -256,6 +257,17 @@ def test_a_mistake_is_an_error_of_subscribe_and_a_dead_node_too(node: NodeProces
         subscribe(node.socket, ["nothing"])
     with pytest.raises(NotRunning):
         subscribe(tmp_path / "none.sock", ["tip"])
+
+
+def test_another_thread_may_end_the_stream(node: NodeProcess) -> None:
+    events = subscribe(node.socket, ["ban"])
+    seen: list[dict[str, object]] = []
+    reader = threading.Thread(target=lambda: seen.extend(events))
+    reader.start()
+    events.close()
+    reader.join(10)
+    assert not reader.is_alive()
+    assert seen == list(events) == []
 
 
 def test_the_stream_ends_with_its_client_or_its_node(node: NodeProcess) -> None:

@@ -4,13 +4,11 @@ Each request opens the socket anew, which takes a fraction of a millisecond: a n
 simply there again. A stream of events keeps its own connection.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ccnode.admin.client import DEFAULT_TIMEOUT, call, subscribe
-
-Events = Generator[dict[str, Any], None, None]
+from ccnode.admin.client import DEFAULT_TIMEOUT, Events, call, subscribe
 
 
 class Remote:
