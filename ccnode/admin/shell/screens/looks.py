@@ -8,9 +8,11 @@ time, however large the node is. Log lines come as events.
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ccnode.admin.client import Events
 from ccnode.admin.shell.remote import Remote
 from ccnode.errors import CcnodeError
 
@@ -80,14 +82,17 @@ class Watcher:
         self._remote = remote
         self._tell = tell
         self._stopping = threading.Event()
+        self._log: Events | None = None
 
     def start(self) -> None:
         for run in (self._look, self._read_log):
             threading.Thread(target=run, name="watcher", daemon=True).start()
 
     def stop(self) -> None:
-        """Nothing more is told. The threads end by themselves, with the answers they wait for."""
+        """Nothing more is told. The threads end with the answer they wait for."""
         self._stopping.set()
+        if self._log is not None:
+            self._log.close()
 
     def _look(self) -> None:
         while not self._stopping.is_set():
@@ -103,11 +108,11 @@ class Watcher:
     def _read_log(self) -> None:
         """The stream ends when the node goes away; then it is asked for again."""
         while not self._stopping.is_set():
-            try:
-                for event in self._remote.subscribe(["log"]):
-                    self._report(log_line(event))
-            except CcnodeError:
-                pass  # the looks say what there is to say about it
+            with suppress(CcnodeError):  # the looks say what there is to say about it
+                self._log = self._remote.subscribe(["log"])
+                with closing(self._log) as events:
+                    for event in events:
+                        self._report(log_line(event))
             self._stopping.wait(SECONDS)
 
     def _report(self, news: News) -> None:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -64,12 +65,13 @@ def tap(shell: Session, given: Given) -> Answer:
 def _tapped(
     remote: Remote, peer: int, options: Mapping[str, object], *, exact: bool
 ) -> Generator[RenderableType, None, None]:
-    for event in remote.subscribe(["message", "peer"], options):
-        if event["topic"] != "peer":
-            yield _line(event, exact=exact)
-        elif event["id"] == peer and event["event"] == "disconnected":
-            yield _line(event, exact=exact)
-            return
+    with closing(remote.subscribe(["message", "peer"], options)) as events:
+        for event in events:
+            if event["topic"] != "peer":
+                yield _line(event, exact=exact)
+            elif event["id"] == peer and event["event"] == "disconnected":
+                yield _line(event, exact=exact)
+                return
 
 
 @view(
@@ -103,8 +105,9 @@ def events(shell: Session, given: Given) -> Answer:
 def _happening(
     remote: Remote, topics: Sequence[str], options: Mapping[str, object], *, exact: bool
 ) -> Generator[RenderableType, None, None]:
-    for event in remote.subscribe(topics, options):
-        yield _line(event, exact=exact)
+    with closing(remote.subscribe(topics, options)) as events:
+        for event in events:
+            yield _line(event, exact=exact)
 
 
 # -- one event in a line ---------------------------------------------------------------------------------------------
