@@ -273,6 +273,8 @@ def test_time_penalty_spares_what_a_peer_says_of_itself(addrman: AddrMan) -> Non
         (HOUR + 1, 0, 0),
         (9 * DAY, 8 * DAY, 9 * DAY),
         (9 * DAY + 1, 8 * DAY, 8 * DAY),
+        (2 * DAY, DAY, 2 * DAY),
+        (2 * DAY, DAY - 1, DAY - 1),
     ],
 )
 def test_times_are_brought_up_to_date_in_steps(addrman: AddrMan, before: int, after: int, kept: int) -> None:

@@ -121,6 +121,12 @@ def test_an_owner_of_several_slots_gives_none_to_an_address_that_has_one(addrman
     assert len(known(addrman, other).slots) == 1
 
 
+def test_a_source_that_repeats_itself_wins_nothing(addrman: AddrMan) -> None:
+    assert addrman.add([told(v4(1), NOW - 600)], SOURCE) == 1
+    assert sum(addrman.add([told(v4(1), NOW - number)], SOURCE) for number in range(599, 0, -1)) == 0
+    assert len(known(addrman, v4(1)).slots) == 1
+
+
 def test_an_address_that_is_no_news_wins_no_further_slot(addrman: AddrMan) -> None:
     addrman.add([told(v4(1), NOW - 600)], SOURCE)
     for number in range(100):
