@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 
+from ccnode.peers.gossip import MAX_NEWS
 from ccnode.peers.peer import ConnectionType
 from ccnode.wire.address import NetworkAddress
 from ccnode.wire.addresses import Addr, GetAddr, TimedAddress
@@ -12,19 +13,27 @@ from tests.support.fakes import NETWORK_AND_WITNESS
 from tests.support.sim_net import End, Host, Net
 from tests.support.sim_places import any_group, in_group, places
 
+ANSWER_LIFETIME = 3 * 3600.0
+"""Seconds."""
+
 Entries = Callable[[], Sequence[TimedAddress]]
 
 
 class Teller(Host):
-    """Answers the first ``getaddr`` of every inbound connection with what ``entries`` gives."""
+    """Answers every ``getaddr`` with what ``entries`` gives, the same for `ANSWER_LIFETIME`."""
 
     def __init__(self, net: Net, address: NetworkAddress, entries: Entries, **options) -> None:
         super().__init__(net, address, **options)
         self.entries = entries
+        self._answer = Addr(())
+        self._answer_ends = 0.0
 
     def answer(self, end: End, message: Message) -> None:
-        if isinstance(message, GetAddr) and end.inbound:
-            end.send(Addr(tuple(self.entries()[:MAX_ADDR_TO_SEND])))
+        if isinstance(message, GetAddr):
+            if self.net.clock.monotonic >= self._answer_ends:
+                self._answer = Addr(tuple(self.entries()[:MAX_ADDR_TO_SEND]))
+                self._answer_ends = self.net.clock.monotonic + ANSWER_LIFETIME
+            end.send(self._answer)
 
 
 def crowd(net: Net, number: int) -> list[Teller]:
@@ -73,7 +82,7 @@ class Attacker:
         return self.rng.sample(self.addresses, 32)
 
     def flood(self, target: Host, interval: float) -> None:
-        """From now on connect to ``target`` again and again, and push ten addresses down each time."""
+        """From now on connect to ``target`` again and again, and push news of its own addresses."""
         host = self.rng.choice(self.hosts)
 
         def done(end: End | None) -> None:
@@ -84,7 +93,7 @@ class Attacker:
             self.net.after(interval, self.flood, target, interval)
 
         def push(end: End) -> None:
-            end.send(Addr(tuple(self.tell()[:10])))
+            end.send(Addr(tuple(seen(self.net, address) for address in self.rng.sample(self.addresses, MAX_NEWS))))
 
         self.net.dial(host, target.address, ConnectionType.MANUAL, done)
 
