@@ -98,6 +98,15 @@ def test_branches_beside_the_active_chain(node: TestNode) -> None:
     assert states == {short[-1]: ("headers-only", 2), main[4]: ("invalid", 1)}
 
 
+def test_a_branch_may_grow_from_a_branch(node: TestNode) -> None:
+    main = node.mine(9)
+    first = node.mine(4, parent=bytes.fromhex(main[2])[::-1], salt=1)
+    second = node.mine(1, parent=bytes.fromhex(first[1])[::-1], salt=2)
+    third = node.mine(2, parent=bytes.fromhex(main[2])[::-1], salt=3)
+    grown = {each["hash"]: (each["grew_from"], each["grew_at"], each["length"]) for each in branches(node)}
+    assert grown == {first[3]: (main[8], 3, 4), second[0]: (first[3], 5, 3), third[1]: (main[8], 3, 2)}
+
+
 def branches(node: TestNode) -> list[dict[str, Any]]:
     found: Any = node.call("getorphanbranches")
     return list(found["branches"])

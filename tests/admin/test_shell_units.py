@@ -63,3 +63,29 @@ def test_parse_span(text: str, seconds: int) -> None:
 def test_what_is_no_span(text: str) -> None:
     with pytest.raises(ValueError, match=r"time span|without a unit"):
         units.parse_span(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (0.25, "0.25"),
+        (1.18289953, "1.18"),
+        (999.6, "1 k"),
+        (126.4e12, "126 T"),
+        (1e30, "1e+06 Y"),
+        (None, "-"),
+    ],
+)
+def test_scaled(value: float | None, text: str) -> None:
+    assert units.scaled(value) == text
+
+
+def test_scaled_with_a_unit() -> None:
+    assert units.scaled(6.02e20, "H/s") == "602 EH/s"
+    assert units.scaled(2, "H/s") == "2 H/s"
+
+
+def test_moments_are_in_utc() -> None:
+    assert units.moment(1231006505) == "2009-01-03 18:15:05"
+    assert units.moment(None) == "-"

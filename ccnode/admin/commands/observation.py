@@ -165,6 +165,8 @@ def get_scores(context: AdminContext) -> dict[str, object]:
     "fork_height": n,                of the last header that it has in common with the active chain
     "fork_hash": "hex",
     "length": n,                     headers
+    "grew_from": "hex",              end of the chain it left, the active one or a branch earlier in the list
+    "grew_at": n,                    height of the last header that it has in common with that
     "time": n,                       in its last header, Unix seconds
     "work": "hex",                   of its own headers
     "work_missing": "hex",           what it lacks to be the active chain; 0 for one that came later, or is invalid
@@ -182,8 +184,9 @@ def get_scores(context: AdminContext) -> dict[str, object]:
 def get_orphan_branches(context: AdminContext) -> dict[str, object]:
     index = context.chain.index
     tips = sorted(set(index.tips()) - {index.tip}, key=index.chain_work, reverse=True)
+    by_fork: dict[int, list[int]] = {}  # only branches that left the active chain at one place can have more in common
     return {
-        "branches": [_branch(context, entry) for entry in breathing(tips) if not index.in_active(entry)],
+        "branches": [_branch(context, entry, by_fork) for entry in breathing(tips) if not index.in_active(entry)],
         "waiting": [
             {
                 "peer": each.peer_id,
@@ -197,16 +200,22 @@ def get_orphan_branches(context: AdminContext) -> dict[str, object]:
     }
 
 
-def _branch(context: AdminContext, entry: int) -> dict[str, object]:
+def _branch(context: AdminContext, entry: int, by_fork: dict[int, list[int]]) -> dict[str, object]:
     index = context.chain.index
     fork = index.fork_point(entry, index.tip)
     work = index.chain_work(entry)
+    siblings = by_fork.setdefault(fork, [])
+    base = max(siblings, key=lambda other: index.fork_point(entry, other), default=index.tip)
+    grew_at = index.fork_point(entry, base)
+    siblings.append(entry)
     return {
         "height": index.height(entry),
         "hash": display_hash(index.hash(entry)),
         "fork_height": index.height(fork),
         "fork_hash": display_hash(index.hash(fork)),
         "length": index.height(entry) - index.height(fork),
+        "grew_from": display_hash(index.hash(index.tip if grew_at == fork else base)),
+        "grew_at": index.height(grew_at),
         "time": index.time(entry),
         "work": hex64(work - index.chain_work(fork)),
         "work_missing": hex64(max(0, index.chain_work(index.tip) - work)),

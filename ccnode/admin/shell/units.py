@@ -1,8 +1,10 @@
 """Numbers as people read them. Every function takes what RPC gives and returns a short text."""
 
+from datetime import datetime, timezone
 from typing import Final
 
 _BYTES: Final = ("B", "kB", "MB", "GB", "TB", "PB")
+_MAGNITUDES: Final = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
 _AGES: Final = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 
 NOTHING: Final = "-"
@@ -58,6 +60,21 @@ def milliseconds(seconds: float | None) -> str:
 def number(value: float | None) -> str:
     """With thousands apart."""
     return NOTHING if value is None else f"{value:,}"
+
+
+def scaled(value: float | None, unit: str = "") -> str:
+    """With three significant digits, and thousands as letters: ``0.25``, ``1.18``, ``126 T``, ``3.2 EH/s``."""
+    if value is None:
+        return NOTHING
+    magnitude = 0
+    while abs(value) >= 999.5 and magnitude < len(_MAGNITUDES) - 1:
+        value, magnitude = value / 1000, magnitude + 1
+    return f"{value:.3g} {_MAGNITUDES[magnitude]}{unit}".rstrip()
+
+
+def moment(unix: float | None) -> str:
+    """A point in time, in UTC: ``2009-01-03 18:15:05``."""
+    return NOTHING if unix is None else f"{datetime.fromtimestamp(unix, timezone.utc):%Y-%m-%d %H:%M:%S}"
 
 
 def share(part: float, whole: float) -> str:
