@@ -23,8 +23,12 @@ class Terminal:
         self._pid, self._fd = pty.fork()
         if self._pid == 0:
             os.execve(command[0], command, {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"})
-        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.resize(columns, 24)
         self._seen = ""
+
+    def resize(self, columns: int, lines: int) -> None:
+        """The program is told; one that fills the screen paints all of it anew."""
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def type(self, keys: str) -> None:
         os.write(self._fd, keys.encode())
