@@ -35,11 +35,17 @@ class Terminal:
 
     def expect(self, pattern: str) -> None:
         """Wait for the pattern in what was printed after the last match. Escape sequences are left out."""
-        end = time.monotonic() + SECONDS
+        assert self.sees(pattern, SECONDS), f"no {pattern!r} in {self._seen!r}"
+
+    def sees(self, pattern: str, seconds: float) -> bool:
+        """The same within a time; whether it came."""
+        end = time.monotonic() + seconds
         while not (found := re.search(pattern, self._seen)):
-            assert time.monotonic() < end, f"no {pattern!r} in {self._seen!r}"
+            if time.monotonic() > end:
+                return False
             self._read()
         self._seen = self._seen[found.end() :]
+        return True
 
     def exit_status(self) -> int:
         """Wait for the command's end."""
