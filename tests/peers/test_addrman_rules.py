@@ -172,17 +172,20 @@ def test_who_gets_a_contested_slot(succeeded: int, tried: int, waited: int, winn
     assert settled is {"incumbent": incumbent, "newcomer": newcomer, None: None}[winner]
 
 
-def test_a_contest_is_over_when_the_newcomer_is_gone(addrman: AddrMan, clock: ManualClock) -> None:
+@pytest.mark.parametrize("by_feeler", [False, True])
+def test_a_contest_is_over_when_the_newcomer_is_gone(addrman: AddrMan, clock: ManualClock, by_feeler: bool) -> None:
     old, new = contestants(addrman)
     addrman.add([told(old), told(new)], SOURCE)
     addrman.good(old)
     addrman.good(new)
     addrman._clear_new(known(addrman, new).slots[0])
-    assert addrman.select_tried_collision() is None
-    addrman.good(old)
     clock.advance(DAY)
-    addrman.resolve_collisions()
+    if by_feeler:
+        assert addrman.select_tried_collision() is None
+    else:
+        addrman.resolve_collisions()
     assert known(addrman, old).in_tried
+    assert addrman.info(new) is None
     assert not addrman._collisions
 
 
@@ -219,6 +222,14 @@ def test_an_evicted_incumbent_takes_its_old_slot_from_whoever_is_there(addrman: 
     assert known(addrman, new).in_tried
     assert known(addrman, old).slots == [wanted]
     assert addrman.info(squatter) is None
+
+
+def test_attempts_in_the_second_of_a_success_count_once(addrman: AddrMan) -> None:
+    addrman.add([told(v4(1)), told(v4(2))], SOURCE)
+    addrman.good(v4(2))
+    for _ in range(3):
+        addrman.attempt(v4(1))
+    assert known(addrman, v4(1)).attempts == 1
 
 
 def test_good_and_attempt_of_an_unknown_address_change_nothing(addrman: AddrMan) -> None:
