@@ -61,7 +61,7 @@ def test_socket_may_be_named(node: NodeProcess) -> None:
 
 
 def test_help_says_what_the_shell_adds(node: NodeProcess) -> None:
-    status, output, _ = run_shell(*of(node), "-e", "help")
+    status, output, _ = run_shell(*of(node), "-e", "help", "-e", "help --all", "-e", "help --node")
     assert status == 0
     assert "getblockcount" in output
     assert "Leaves the shell" in output

@@ -90,7 +90,7 @@ class Shell:
         return self._output.render(result.show(), wide=result.wide)
 
     def _unknown(self, word: str) -> str:
-        names = [*(view.name for view in VIEWS), *self.remote.commands, *LEAVING]
+        names = {*(view.name for view in VIEWS), *self.remote.commands, *LEAVING}
         near = get_close_matches(word, names, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else "help lists the commands"
         return f"there is no command {word}; {hint}"

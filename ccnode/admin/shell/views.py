@@ -34,6 +34,8 @@ class Argument:
     optional: bool = False
     many: bool = False
     """The last argument only: takes all the words that are left."""
+    options: bool = False
+    """With ``many``: options that the view does not have are such words."""
     completion: str | tuple[str, ...] | None = None
 
 
@@ -157,7 +159,8 @@ class View:
         if rows:
             wide = max(len(name) for name, _ in rows)
             parts.append("\n".join(f"  {name:<{wide}}  {text}" for name, text in rows))
-        parts.append("Asks the node: " + ", ".join(self.uses))
+        if self.uses:
+            parts.append("Asks the node: " + ", ".join(self.uses))
         parts.append("\n".join(f"> {example}" for example in self.examples))
         return "\n\n".join(parts)
 
@@ -171,6 +174,9 @@ class View:
                 continue
             name, equals, value = word[2:].partition("=")
             option = self._option(name)
+            if option is None:
+                plain.append(word)
+                continue
             if option.value is None:
                 if equals:
                     raise self._wrong(f"--{name} takes no value")
@@ -195,10 +201,13 @@ class View:
             raise self._wrong(f"unexpected word '{plain[0]}'")
         return Given(arguments, rest, options)
 
-    def _option(self, name: str) -> Option:
+    def _option(self, name: str) -> Option | None:
+        """None for one that is not this view's, but may be among the words that it takes."""
         for option in self.options:
             if option.name == name:
                 return option
+        if self.arguments and self.arguments[-1].options:
+            return None
         near = get_close_matches(name, [option.name for option in self.options], n=1)
         raise self._wrong(f"there is no --{name}" + (f"; did you mean --{near[0]}?" if near else ""))
 
