@@ -116,13 +116,17 @@ KINDS: Final[Mapping[str, Callable[[Remote], Iterable[Offer]]]] = {
 }
 """How the values of each kind of argument are found."""
 
+# fmt: off
+_MESSAGES: Final = (
+    "addr", "addrv2", "cmpctblock", "feefilter", "getaddr", "getblocks", "getdata", "getheaders", "headers", "inv",
+    "notfound", "ping", "pong", "sendaddrv2", "sendcmpct", "sendheaders", "tx", "verack", "version", "wtxidrelay",
+)
+# fmt: on
+
 FIXED: Final[Mapping[str, Sequence[str]]] = {
     "connection_type": ("full", "block", "inbound", "manual", "addr", "feeler"),
     "log_level": ("trace", "debug", "info", "warning", "error"),
-    "message_type": (
-        "addr addrv2 cmpctblock feefilter getaddr getblocks getdata getheaders headers inv notfound ping pong "
-        "sendaddrv2 sendcmpct sendheaders tx verack version wtxidrelay"
-    ).split(),
+    "message_type": _MESSAGES,
     "network": ("ipv4", "ipv6", "onion", "i2p", "cjdns"),
 }
 """Kinds whose values are always the same."""
