@@ -3,7 +3,21 @@
 from functools import cache
 from importlib import import_module
 
-_SUBJECTS = ("peers", "peer", "connections", "network", "addresses", "bans", "chain", "node", "watch", "screens", "own")
+_SUBJECTS = (
+    "peers",
+    "peer",
+    "connections",
+    "network",
+    "addresses",
+    "bans",
+    "chain",
+    "branches",
+    "sync",
+    "node",
+    "watch",
+    "screens",
+    "own",
+)
 
 
 @cache
