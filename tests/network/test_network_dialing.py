@@ -5,6 +5,7 @@ import os
 import random
 import socket as native_socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from ccnode.network import routes as routes_module
 from ccnode.network.dialer import Dialer
 from ccnode.network.dns import HostResolver
 from ccnode.network.hub import DeadlineExceeded
-from ccnode.network.listener import Listener, bind
+from ccnode.network.listener import LONG, Listener, bind
 from ccnode.network.routes import Routes
 from ccnode.network.socks5 import ProxyError
 from ccnode.network.statistics import ConnectionStatistics
@@ -53,6 +54,26 @@ def test_accepted_sockets_come_with_both_addresses() -> None:
     with pytest.raises(OSError, match="refused"):
         gevent.socket.create_connection(("127.0.0.1", listener.address.port))
     client.close()
+
+
+def test_accepting_that_takes_long_has_half_of_the_time() -> None:
+    """Where each connection makes another one go, choosing whom takes the processor."""
+    taken: list[gevent.socket.socket] = []
+
+    def accepted(sock: gevent.socket.socket, _remote: NetworkAddress, _local: NetworkAddress) -> None:
+        taken.append(sock)
+        end = time.monotonic() + 5 * LONG
+        while time.monotonic() < end:
+            pass
+
+    listener = Listener(listening(), accepted)
+    began = time.monotonic()
+    crowd = [gevent.socket.create_connection(("127.0.0.1", listener.address.port)) for _ in range(20)]
+    eventually(lambda: len(taken) == len(crowd))
+    assert time.monotonic() - began > (2 * len(crowd) - 1) * 5 * LONG
+    listener.close()
+    for sock in [*crowd, *taken]:
+        sock.close()
 
 
 class FullSocket:
