@@ -1,8 +1,12 @@
 """The model and the drawing of ``top``, without a terminal and without a node; then both, for real."""
 
+import json
 import random
+import subprocess
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +17,10 @@ from ccnode.admin.shell.screens.looks import LogLine, Look, Silence, log_line
 from ccnode.admin.shell.screens.model import Call, Leave, Top, lay_out
 from ccnode.admin.shell.screens.peer_table import FIELDS, PeerTable, fit
 from ccnode.admin.shell.screens.traffic import CELLS, Traffic
+from tests.support.data import ROOT
+from tests.support.process import NodeProcess
+from tests.support.scripted import Link, wait_until
+from tests.support.terminal import Terminal
 
 NOW = 1_760_000_000.0
 
@@ -367,3 +375,128 @@ def test_a_thousand_peers_are_quick() -> None:
         draw(top)
         took.append(time.perf_counter() - began)
     assert min(took) < 0.05
+
+
+# -- on a terminal, with a node ------------------------------------------------------------------------------------
+
+SHELL = [sys.executable, "-m", "ccnode", "shell"]
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[NodeProcess]:
+    with NodeProcess(tmp_path) as node:
+        yield node
+
+
+class TopScreen:
+    """``top`` on a terminal. What it shows is looked for in a screen painted anew, which a new size brings about."""
+
+    def __init__(self, node: NodeProcess, *options: str) -> None:
+        self._columns = 120
+        self.terminal = Terminal(*SHELL, f"--socket={node.socket}", *options, "-e", "top", columns=self._columns)
+        self.terminal.expect("regtest")
+
+    def shows(self, pattern: str) -> None:
+        end = time.monotonic() + 30
+        while not self.shows_now(pattern):
+            assert time.monotonic() < end, f"no {pattern!r}"
+
+    def shows_now(self, pattern: str) -> bool:
+        self._columns ^= 1
+        self.terminal.resize(self._columns, 30)
+        return self.terminal.sees(pattern, 0.5)
+
+    def leave(self, key: str = "q") -> int:
+        self.terminal.type(key)
+        return self.terminal.exit_status()
+
+    def __enter__(self) -> "TopScreen":
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.terminal.close()
+
+
+def test_disconnecting_and_banning(node: NodeProcess) -> None:
+    first, second = (Link.connect(node.port) for _ in range(2))
+    for link in (first, second):
+        link.handshake()
+    before = node.rpc("getnodestats")["greenlets"]
+    with TopScreen(node) as top:
+        top.shows(r"127\.0\.0\.1:\d+ .*scripted:1\.0")
+        top.terminal.type("\x1b[B\r")
+        top.shows(r"program +/scripted:1\.0/")
+        top.terminal.type("q\x1b[Ad")
+        top.shows(r"disconnect peer 0, 127\.0\.0\.1:\d+\? y/n")
+        top.terminal.type("y")
+        first.expect_close()
+        top.shows("disconnected peer 0")
+        top.terminal.type("b")
+        top.shows(r"ban 127\.0\.0\.1 for")
+        top.terminal.type("\x7f\x7f15m\r")
+        second.expect_close()
+        top.shows(r"banned 127\.0\.0\.1 for 15m")
+        top.shows("no connections")
+        assert node.rpc("listbanned")[0]["ban_duration"] == 900
+        assert top.leave() == 0
+    wait_until(lambda: node.rpc("getnodestats")["greenlets"] < before)  # the stream of the log has ended too
+
+
+def test_the_node_restarts_under_the_screen(node: NodeProcess) -> None:
+    with TopScreen(node) as top:
+        top.shows("no connections")
+        node.stop()
+        top.shows("no answer since")
+        node.restart()
+        top.shows(r"the node (was restarted|answers again)")
+        wait_until(lambda: comes_and_is_logged(node, top))
+        assert top.leave("\x03") == 0
+
+
+def comes_and_is_logged(node: NodeProcess, top: TopScreen) -> bool:
+    """Have a peer connect; whether the screen's log says so. It may not have begun to listen yet."""
+    link = Link.connect(node.port)
+    link.handshake()
+    link.close()
+    return top.shows_now(r"\[net\] peer=\d+ connected: inbound")
+
+
+def test_read_only_screen(node: NodeProcess) -> None:
+    link = Link.connect(node.port)
+    link.handshake()
+    with TopScreen(node, "--read-only") as top:
+        top.shows("scripted")
+        top.terminal.type("d")
+        top.shows("attached read-only")
+        assert top.leave() == 0
+    assert len(node.rpc("getpeerinfo")) == 1
+    link.close()
+
+
+def test_from_the_prompt_and_back(node: NodeProcess) -> None:
+    terminal = Terminal(*SHELL, f"--socket={node.socket}")
+    try:
+        terminal.expect("Ctrl-D leaves")
+        terminal.type("top\r")
+        terminal.expect("no connections")
+        terminal.type("q")
+        terminal.type("echo back\r")
+        terminal.expect('"back"')
+        terminal.expect("ccnode>")
+        terminal.type("\x04")
+        assert terminal.exit_status() == 0
+    finally:
+        terminal.close()
+
+
+def test_without_a_terminal(node: NodeProcess) -> None:
+    def run(line: str) -> "subprocess.CompletedProcess[str]":
+        command = [*SHELL, f"--socket={node.socket}", "-e", line]
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=30, check=False)
+
+    result = run("top")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "top wants a terminal" in result.stderr
+    answer = json.loads(run("top --json").stdout)
+    assert set(answer) == {"time", "chain", "uptime", "sync", "stats", "peers"}
+    assert answer["chain"] == "regtest"

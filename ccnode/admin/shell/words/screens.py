@@ -5,6 +5,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from math import ceil
 from typing import Any, Final
 
 from rich.console import RenderableType
@@ -68,9 +69,9 @@ def _tapped(
     with closing(remote.subscribe(["message", "peer"], options)) as events:
         for event in events:
             if event["topic"] != "peer":
-                yield _line(event, exact=exact)
+                yield event_line(event, exact=exact)
             elif event["id"] == peer and event["event"] == "disconnected":
-                yield _line(event, exact=exact)
+                yield event_line(event, exact=exact)
                 return
 
 
@@ -107,18 +108,18 @@ def _happening(
 ) -> Generator[RenderableType, None, None]:
     with closing(remote.subscribe(topics, options)) as events:
         for event in events:
-            yield _line(event, exact=exact)
+            yield event_line(event, exact=exact)
 
 
 # -- one event in a line ---------------------------------------------------------------------------------------------
 
 
-def _line(event: Mapping[str, Any], *, exact: bool) -> RenderableType:
+def event_line(event: Mapping[str, Any], *, exact: bool) -> RenderableType:
     if exact:
         return json.dumps(event, ensure_ascii=False)
     clock = time.strftime("%H:%M:%S", time.localtime(event["time"])) + f"{event['time'] % 1:.3f}"[1:]
     says, style = _WORDS[event["topic"]](event)
-    return Text.assemble((f"{clock} ", "dim"), (says, style), no_wrap=True)
+    return Text.assemble((f"{clock} ", "dim"), (says, style), no_wrap=True, overflow="ignore")
 
 
 Said = tuple[str, str]
@@ -149,7 +150,7 @@ def _reorg(event: Mapping[str, Any]) -> Said:
 def _ban(event: Mapping[str, Any]) -> Said:
     if event["event"] == "unbanned":
         return f"unbanned {event['subnet']}", ""
-    left = units.span(event["until"] - event["time"])
+    left = units.span(ceil(event["until"] - event["time"]))
     return f"banned {event['subnet']} for {left}  {event.get('reason', '')}".rstrip(), "yellow"
 
 
