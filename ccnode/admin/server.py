@@ -29,7 +29,7 @@ from gevent import socket
 from ccnode.admin import rpc_errors
 from ccnode.admin.events import Subscription
 from ccnode.errors import ExitStatus, StartupError
-from ccnode.network.hub import DeadlineExceeded, Supervisor, breathe, deadline, spawn
+from ccnode.network.hub import DeadlineExceeded, Supervisor, breathe, breathing, deadline, spawn
 
 log = logging.getLogger("ccnode.rpc")
 
@@ -178,7 +178,7 @@ class AdminServer:
         """Answer one line; whether more are taken. Pieces are gathered to a decent size; others run in between."""
         gathered: list[str] = []
         size = total = 0
-        for piece in self._answer(line):
+        for piece in breathing(self._answer(line)):
             if isinstance(piece, Subscription):
                 self._stream(connection, piece, "".join([*gathered, "\n"]).encode())
                 return False
@@ -188,7 +188,6 @@ class AdminServer:
             if size >= _CHUNK:
                 self._send_all(connection, "".join(gathered).encode())
                 gathered, size = [], 0
-            breathe()
         if total:
             self._send_all(connection, "".join([*gathered, "\n"]).encode())
         return True

@@ -6,10 +6,10 @@ A full address manager has 80,000 entries, so every loop over them lets others r
 from pathlib import Path
 
 from ccnode.admin import rpc_errors
-from ccnode.admin.commands.common import breathing
 from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import HIDDEN, Arg, ArgType, command
 from ccnode.errors import RpcError
+from ccnode.network.hub import breathing
 from ccnode.peers.addrman_entry import AddrInfo
 from ccnode.storage.peers_dat import MAX_FILE_SIZE, read_peers_dat
 from ccnode.wire.address import ADDRESS_SIZES, NetworkAddress

@@ -1,10 +1,10 @@
 """Commands about bans (Core: ``rpc/net.cpp``)."""
 
 from ccnode.admin import rpc_errors
-from ccnode.admin.commands.common import breathing
 from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import Arg, ArgType, WrongUsage, command
 from ccnode.errors import RpcError
+from ccnode.network.hub import breathing
 from ccnode.peers.bans import MANUAL, MAX_REMARK
 from ccnode.peers.subnet import Subnet
 

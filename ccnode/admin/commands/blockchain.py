@@ -8,11 +8,12 @@ import dataclasses
 from collections.abc import Callable
 
 from ccnode.admin import rpc_errors
-from ccnode.admin.commands.common import BLOCKHASH, breathing, display_hash, find_block, hex64, warnings, work_of
+from ccnode.admin.commands.common import BLOCKHASH, display_hash, find_block, hex64, warnings, work_of
 from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import Arg, ArgType, command
 from ccnode.chain.pow import difficulty
 from ccnode.errors import RpcError
+from ccnode.network.hub import breathing
 
 _TIMEOUT = Arg("timeout", ArgType.INTEGER, "Milliseconds to wait; 0 means an hour", default=0)
 _TIP = '{"hash": "hex", "height": n}    (json object) the tip of the active chain'

@@ -4,11 +4,12 @@ A branch off the active chain is ``headers-only``: that is all the node has of a
 """
 
 from ccnode.admin import rpc_errors
-from ccnode.admin.commands.common import BLOCKHASH, breathing, display_hash, find_block
+from ccnode.admin.commands.common import BLOCKHASH, display_hash, find_block
 from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import HIDDEN, Arg, ArgType, command
 from ccnode.chain.reorgs import MAX_REORGS
 from ccnode.errors import RpcError
+from ccnode.network.hub import breathing
 
 
 @command(

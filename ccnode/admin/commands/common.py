@@ -1,17 +1,13 @@
 """What several modules of commands share: how values look in JSON, and loops that let others run."""
 
-from collections.abc import Iterable, Iterator
-from typing import Final, TypeVar
+from typing import Final
 
 from ccnode.admin import rpc_errors
 from ccnode.admin.arguments import Arg, ArgType
 from ccnode.admin.context import AdminContext
 from ccnode.chain.pow import decode_compact, difficulty
 from ccnode.errors import RpcError
-from ccnode.network.hub import breathe
 from ccnode.peers.time_offsets import WARNING
-
-T = TypeVar("T")
 
 BLOCKHASH: Final = Arg("blockhash", ArgType.HASH, "The block hash", completion="blockhash")
 
@@ -32,13 +28,6 @@ def hex64(number: int) -> str:
 def work_of(bits: int) -> dict[str, object]:
     """What a header's bits mean, as the members that Core shows together."""
     return {"bits": f"{bits:08x}", "target": hex64(decode_compact(bits)[0]), "difficulty": difficulty(bits)}
-
-
-def breathing(items: Iterable[T]) -> Iterator[T]:
-    """The items, letting others run in between. ``items`` must not change meanwhile: pass a copy."""
-    for item in items:
-        yield item
-        breathe()
 
 
 def warnings(context: AdminContext) -> list[str]:

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ccnode.admin import rpc_errors
-from ccnode.admin.commands.common import BLOCKHASH, breathing, display_hash, find_block, hex64, work_of
+from ccnode.admin.commands.common import BLOCKHASH, display_hash, find_block, hex64, work_of
 from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import Arg, ArgType, command
 from ccnode.errors import RpcError
+from ccnode.network.hub import breathing
 
 MAX_RANGE: Final = 10_000
 """Headers that one ``getblockheaders`` returns."""

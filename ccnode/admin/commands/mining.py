@@ -1,10 +1,11 @@
 """Commands of miners (Core: ``rpc/mining.cpp``); of them, those that need no blocks."""
 
 from ccnode.admin import rpc_errors
-from ccnode.admin.commands.common import NO_COINS, breathing, display_hash, warnings, work_of
+from ccnode.admin.commands.common import NO_COINS, display_hash, warnings, work_of
 from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import Arg, ArgType, command
 from ccnode.errors import RpcError
+from ccnode.network.hub import breathing
 
 _HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 

@@ -5,10 +5,11 @@ A field of Core's that belongs to blocks or transactions keeps the value it has 
 
 import ccnode
 from ccnode.admin import rpc_errors
-from ccnode.admin.commands.common import NO_COINS, breathing, warnings
+from ccnode.admin.commands.common import NO_COINS, warnings
 from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import Arg, ArgType, WrongUsage, command
 from ccnode.errors import RpcError
+from ccnode.network.hub import breathing
 from ccnode.peers.peer import ConnectionType, Peer
 from ccnode.peers.permissions import names
 from ccnode.peers.traffic import tally_bytes, tally_messages

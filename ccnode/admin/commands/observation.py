@@ -8,7 +8,7 @@ from typing import Final
 import ccnode
 from ccnode import log
 from ccnode.admin import rpc_errors
-from ccnode.admin.commands.common import breathing, display_hash, hex64
+from ccnode.admin.commands.common import display_hash, hex64
 from ccnode.admin.context import AdminContext
 from ccnode.admin.events import Subscription, parse_wishes
 from ccnode.admin.jsonrpc import encode
@@ -16,7 +16,7 @@ from ccnode.admin.registry import REGISTRY, Arg, ArgType, command
 from ccnode.config import config_values
 from ccnode.errors import RpcError
 from ccnode.log import CATEGORIES, LEVELS
-from ccnode.network.hub import breathe
+from ccnode.network.hub import breathe, breathing
 from ccnode.peers.messages import RECENT, PassedMessage
 
 SNAPSHOTS: Final = "snapshots"
