@@ -77,6 +77,16 @@ class Arg:
     def required(self) -> bool:
         return self.default is REQUIRED
 
+    @property
+    def traits(self) -> str:
+        """Its type, and what stands for it where it is left out."""
+        if self.required:
+            return f"{self.type.value}, required"
+        if self.default is None:
+            return f"{self.type.value}, optional"
+        shown = str(self.default).lower() if isinstance(self.default, bool) else self.default
+        return f"{self.type.value}, optional, default={shown}"
+
 
 class WrongUsage(Exception):
     """Arguments too many or too few, or not among what a command can do: the answer is its help text."""

@@ -51,6 +51,11 @@ class Command:
         except WrongUsage:
             raise RpcError(rpc_errors.MISC_ERROR, self.help_text()) from None
 
+    @property
+    def summary(self) -> str:
+        """The first sentence of the help."""
+        return self.help.split("\n")[0].split(". ")[0].rstrip(".") + "."
+
     def usage(self) -> str:
         """One line: the name and the arguments, optional ones in parentheses."""
         words = [self.name]
@@ -67,20 +72,11 @@ class Command:
         parts = [self.usage(), self.help]
         if self.args:
             width = max(len(arg.name) for arg in self.args) + 4
-            shown = [f"{at}. {arg.name:{width}}({_traits(arg)}) {arg.help}" for at, arg in enumerate(self.args, 1)]
+            shown = [f"{at}. {arg.name:{width}}({arg.traits}) {arg.help}" for at, arg in enumerate(self.args, 1)]
             parts.append("\n".join(["Arguments:", *shown]))
         parts.append(f"Result:\n{self.result}")
         parts.append(f"Examples:\n> ccnode rpc {self.name} {self.example}".rstrip())
         return "\n\n".join(parts)
-
-
-def _traits(arg: Arg) -> str:
-    if arg.required:
-        return f"{arg.type.value}, required"
-    if arg.default is None:
-        return f"{arg.type.value}, optional"
-    shown = str(arg.default).lower() if isinstance(arg.default, bool) else arg.default
-    return f"{arg.type.value}, optional, default={shown}"
 
 
 class Registry:

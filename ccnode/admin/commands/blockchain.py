@@ -169,7 +169,13 @@ def get_deployment_info(context: AdminContext, blockhash: bytes | None) -> dict[
     "blockchain",
     args=[
         _TIMEOUT,
-        Arg("current_tip", ArgType.HASH, "Wait for another tip than this one (else: than the present)", default=None),
+        Arg(
+            "current_tip",
+            ArgType.HASH,
+            "Wait for another tip than this one (else: than the present)",
+            default=None,
+            completion="blockhash",
+        ),
     ],
     help="Waits for a new tip of the active chain and returns it, or the old one after the time is over.",
     result=_TIP,
@@ -197,7 +203,7 @@ def wait_for_block(context: AdminContext, blockhash: bytes, timeout: int) -> dic
 @command(
     "waitforblockheight",
     "blockchain",
-    args=[Arg("height", ArgType.INTEGER, "The height"), _TIMEOUT],
+    args=[Arg("height", ArgType.INTEGER, "The height", completion="height"), _TIMEOUT],
     help="Waits until the active chain is at least so high; returns its tip then, or after the time is over.",
     result=_TIP,
     example="100 1000",

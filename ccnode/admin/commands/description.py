@@ -3,7 +3,7 @@
 from typing import Final
 
 from ccnode import log
-from ccnode.admin.arguments import Arg
+from ccnode.admin.arguments import Arg, ArgType
 from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import HIDDEN, REGISTRY, Command, command
 
@@ -35,8 +35,7 @@ def describe(_context: AdminContext) -> list[dict[str, object]]:
 
 
 def _described(each: Command) -> dict[str, object]:
-    summary = each.help.split("\n")[0].split(". ")[0].rstrip(".") + "."
-    shown = {"name": each.name, "category": each.category, "summary": summary, "usage": each.usage()}
+    shown = {"name": each.name, "category": each.category, "summary": each.summary, "usage": each.usage()}
     return {**shown, "changes": each.changes, "args": [_argument(arg) for arg in each.args]}
 
 
@@ -44,6 +43,8 @@ def _argument(arg: Arg) -> dict[str, object]:
     completion = arg.completion
     if isinstance(completion, str):
         completion = _VALUES.get(completion, completion)
+    elif completion is None and arg.type is ArgType.BOOLEAN:
+        completion = ("true", "false")
     return {
         "name": arg.name,
         "type": arg.type.value,
