@@ -158,7 +158,7 @@ class Table:
         key = None if networks is None else frozenset(networks)
         buckets = self._listed.get(key)
         if buckets is None:
-            buckets = self._listed[key] = [bucket for bucket in range(len(self._taken)) if _union(maps, bucket)]
+            buckets = self._listed[key] = [bucket for bucket, taken in enumerate(zip(*maps, strict=True)) if any(taken)]
         if not buckets:
             return None
         drawn = rng.getrandbits(_DRAW_BITS + _SLOT_BITS)  # one call: it may be one of the operating system
