@@ -150,7 +150,8 @@ class End(Peer):
     def mark_dirty(self) -> None:
         if not self.dirty:
             self.dirty = True
-            self.net.after(0.0, self.owner.run_pass, self)
+            if self.owner.handling is not self:  # else its pass follows anyway
+                self.net.after(0.0, self.owner.run_pass, self)
 
     def disconnect(self, reason: str) -> None:
         if self.disconnect_reason is None:
@@ -192,6 +193,8 @@ class Host:
         self.side = 0
         self.place = net.rng.random()
         self.ends: dict[int, End] = {}
+        self.handling: End | None = None
+        """Whose message is being handled."""
         self.handshake = Handshake(
             services=services,
             user_agent="/simulated:1/",

@@ -4,8 +4,8 @@ What decides is ccnode's own: address manager, outbound and inbound policy, goss
 extra peers, and header synchronisation where a test wants it. What is written anew here is only what `ccnode.network`
 does around it, in sections named after what they stand for: `ConnectionManager`, `AutomaticOutbound`, `DnsSeeding`.
 
-In one thing it is coarser: a node that has all connections it wants looks for extra ones every `IDLE_PAUSE` instead of
-twice a second, and one that found nobody to dial waits for `BARREN_PAUSE`.
+Nodes do not look twice a second whether something is to be opened, but when something is due. In one thing this is
+coarser: a node that found nobody to dial waits for `BARREN_PAUSE`.
 """
 
 import random
@@ -45,9 +45,8 @@ LOOP_PAUSE = 0.5
 FEELER_JITTER = 1.0
 """As in ``ccnode/network/outbound.py``."""
 
-IDLE_PAUSE = 10.0
-BARREN_PAUSE = 5.0
-"""Seconds, see above."""
+BARREN_PAUSE = 10.0
+"""Seconds."""
 
 MAX_SEED_ANSWER = 32
 """As in ``ccnode/network/dns.py``."""
@@ -225,19 +224,19 @@ class Node(Host):
 
     def receive(self, end: End, message: Message) -> None:
         """As ``_deliver``."""
-        if end.stage is HandshakeStage.ESTABLISHED:
-            handler = self.handlers.get(type(message))
-            if handler is not None:
-                handler(end, message)
-                if end.dirty:
-                    self.run_pass(end)
-                return
-        if self.handshake.expects(end, message.command):
+        handler = self.handlers.get(type(message)) if end.stage is HandshakeStage.ESTABLISHED else None
+        self.handling = end
+        if handler is not None:
+            handler(end, message)
+        elif self.handshake.expects(end, message.command):
             self.handshake.handle(end, message)
         else:
             violation = out_of_turn(end, message.command)
             if violation is not None:
                 self.misbehaviour.report(end, violation)
+        self.handling = None
+        if end.dirty:
+            self.run_pass(end)
 
     def run_pass(self, end: End) -> None:
         if end.disconnect_reason is not None:
@@ -309,7 +308,7 @@ class Node(Host):
             ends = list(self.ends.values())
             opening = self.policy.next_opening(ends, self.dialing)
             if opening is None:
-                pause = IDLE_PAUSE
+                pause = max(LOOP_PAUSE, self._next_extra() - self.net.clock.wall)
                 break
             candidate = self.policy.candidate(opening, ends, self.dialing)
             if candidate is not None:
@@ -318,6 +317,10 @@ class Node(Host):
                 pause = BARREN_PAUSE
                 break
         self._arm_look(pause)
+
+    def _next_extra(self) -> float:
+        """When the policy wants a connection beyond its targets; stale tips and lost peers arm a look themselves."""
+        return min(self.policy._next_feeler, self.policy._next_extra_block_relay)
 
     def _dial(self, opening: Opening, candidate: Candidate) -> None:
         self.dialing[candidate.address] = opening.kind
@@ -348,8 +351,11 @@ class Node(Host):
             peer.disconnect("one outbound peer more than needed")
         if self.chain is not None:
             self.policy.stale_tip = self.extra.check_tip()
+            if self.policy.stale_tip:
+                self._arm_look(LOOP_PAUSE)
         if self.chain is None or self.extra.tip_is_near_present():
             self.policy.tip_is_fresh()
+            self._arm_look(max(LOOP_PAUSE, self._next_extra() - self.net.clock.wall))
         self.net.after(CHECK_SECONDS, self._check_extra, run)
 
     def _outbound_peers(self) -> list[OutboundPeer]:
