@@ -20,6 +20,7 @@ from ccnode.admin.registry import Registry
 from ccnode.admin.server import AdminServer
 from ccnode.clock import SystemClock
 from ccnode.errors import ExitStatus, StartupError
+from ccnode.network import hub
 
 T = TypeVar("T")
 registry = Registry()
@@ -219,7 +220,8 @@ def test_an_idle_client_is_closed(start: Callable[..., AdminServer]) -> None:
 
 def test_a_long_answer_lets_others_run(start: Callable[..., AdminServer], monkeypatch: pytest.MonkeyPatch) -> None:
     breaths = []
-    monkeypatch.setattr(server_module, "breathe", lambda: breaths.append(1))
+    monkeypatch.setattr(hub, "SLICE_SECONDS", -1.0)
+    monkeypatch.setattr(hub, "breathe", lambda: breaths.append(1))
     client = outside(Client, start().path)
     assert len(outside(client.call, "big", 1_000_000)) == 10_000
     assert len(breaths) >= 10_000  # at least one for each element

@@ -6,7 +6,7 @@ import gevent
 import pytest
 
 from ccnode.network import hub
-from ccnode.network.hub import DeadlineExceeded, HubLag, Supervisor, breathe, deadline, spawn
+from ccnode.network.hub import DeadlineExceeded, HubLag, Supervisor, breathe, breathing, deadline, spawn
 from ccnode.network.timers import STALE_TOLERATED, Timeline, Timers
 from tests.support.clock import ManualClock
 from tests.support.network import eventually, no_switch
@@ -207,6 +207,16 @@ def test_breathing_lets_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> Non
     watch.join()
     assert len(gaps) > 20
     assert sorted(gaps)[len(gaps) // 2] < 0.05
+
+
+def test_many_small_steps_are_worked_some_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    breaths = []
+    monkeypatch.setattr(hub, "breathe", lambda: breaths.append(1))
+    for _ in breathing(range(200)):
+        end = time.thread_time() + 0.0001
+        while time.thread_time() < end:
+            pass
+    assert 2 <= len(breaths) < 50
 
 
 def test_without_breathing_nobody_does() -> None:
