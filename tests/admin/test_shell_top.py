@@ -168,13 +168,21 @@ def test_columns_fit(width: int) -> None:
     rows = make_top().table.rows
     fields = fit(FIELDS, rows, width)
     assert sum(wide + 1 for _, wide in fields) - 1 <= max(width, fields[0][1])
-    assert all(wide >= each.width for each, wide in fields)
+    assert all(wide >= each.width > len(each.name) for each, wide in fields)
 
 
 def test_eighty_columns_have_what_matters() -> None:
     names = [each.name for each, _ in fit(FIELDS, [], 80)]
     assert names == ["id", "type", "address", "ping", "age", "recv/s", "sent/s", "height", "score"]
     assert len(fit(FIELDS, [], 120)) == len(FIELDS)
+
+
+@pytest.mark.parametrize(("height", "text"), [(-1, "-"), (0, "0"), (4_500_000, "4500000")])
+def test_height(height: int, text: str) -> None:
+    table = PeerTable()
+    table.update(make_look(make_peer(1, synced_headers=height)))
+    column = next(each for each in FIELDS if each.name == "height")
+    assert column.cell(table.rows[0]) == text
 
 
 # -- traffic -------------------------------------------------------------------------------------------------------
@@ -273,8 +281,10 @@ def test_sorting_passes_hidden_columns_over() -> None:
         press(top, "s")
         names.append(top.table.sort)
     assert names == ["type", "address", "ping", "age", "recv/s", "sent/s", "height", "score", "id"]
+    assert "id▴" in screen(top)[3]
     press(top, "S")
     assert [row.id for row in top.table.rows] == [4, 3, 2, 1, 0]
+    assert "id▾" in screen(top)[3]
     press(top, "S")
     assert [row.id for row in top.table.rows] == [0, 1, 2, 3, 4]
 
@@ -347,6 +357,12 @@ def test_what_the_screen_says() -> None:
     for part in ("mainnet", "800,000", "1m00s old", "2 out 3 in", "62.0 MB", "6 new 6 tried", "ipv4 10", "[net] hello"):
         assert part in text, text
     assert "i2p" not in text
+
+
+def test_what_is_cut_says_so() -> None:
+    top = make_top()
+    top.receive(LogLine(NOW, "info", "net", "word " * 30))
+    assert next(line for line in screen(top) if "[net] word" in line).endswith("…")
 
 
 def test_layout_uses_every_line() -> None:

@@ -124,11 +124,13 @@ def _peers(top: Top, layout: Layout) -> list[Line]:
     sort = table.sort.removeprefix("-")
     head: Line = []
     for each, wide in fields:
-        style = "class:head class:sorted" if each.name == sort else "class:head"
-        head += [(style, _cell(each.name, wide, right=each.right)), ("class:head", " ")]
+        is_key = each.name == sort
+        name = each.name + ("▴" if table.ascending else "▾") * is_key
+        style = "class:head class:sorted" if is_key else "class:head"
+        head += [(style, _cell(name, wide, right=each.right)), ("class:head", " ")]
     selected = table.selected
     rows = [_row(row, fields, width, row is selected, top.silence is not None) for row in table.visible(layout.peers)]
-    if not rows:
+    if not rows and top.look is not None:
         text = f"no connection with {table.filter}" if table.filter else "no connections"
         rows.append(_pad([("class:dim", f" {text}")], width))
     rows += [_pad([], width) for _ in range(layout.peers - len(rows))]
@@ -238,15 +240,14 @@ def _scrolled(lines: list[Line], top: Top) -> list[Line]:
 
 
 def _pad(pieces: Line, width: int, style: str = "") -> Line:
-    """Exactly ``width`` cells."""
+    """Exactly ``width`` cells; what is too long ends in an ellipsis."""
     line: Line = []
     left = width
     for kind, text in pieces:
-        wide = cell_len(text)
-        if wide > left:
-            text, wide = set_cell_size(text, left), left
-        line.append((kind, text))
-        left -= wide
+        if left:
+            shown = text if cell_len(text) <= left else _cell(text, left, right=False)
+            line.append((kind, shown))
+            left -= cell_len(shown)
     return [*line, (style, " " * left)]
 
 

@@ -46,29 +46,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Field(Column[Row]):
-    """A column with a width of its own: it must not change while one moves through the rows."""
+    """A column with a width of its own: it must not change while one moves through the rows.
+
+    The width has room for the name and the sign of the order.
+    """
 
     width: int = field(kw_only=True)
     elastic: bool = field(kw_only=True, default=False)
     """Takes the room that is left, as far as it has use for it."""
-
-
-ADDRESS: Final = "address"
-
-FIELDS: Final[Sequence[Field]] = (
-    Field("id", lambda r: str(r.id), lambda r: r.id, True, 10, width=5),
-    Field("dir", lambda r: "in" if r.peer["inbound"] else "out", importance=5, width=4),
-    Field("type", lambda r: kind(r.peer), importance=6, width=7),
-    Field("net", lambda r: network(r.peer), importance=2, width=5),
-    Field(ADDRESS, lambda r: r.address, importance=10, width=21, elastic=True),
-    Field("version", lambda r: r.peer["subver"].strip("/"), importance=3, width=16, elastic=True),
-    Field("ping", lambda r: units.milliseconds(ping(r)), lambda r: ping(r), True, 9, width=6),
-    Field("age", lambda r: units.span(r.age), lambda r: r.age, True, 8, True, width=6),
-    Field("recv/s", lambda r: units.size(r.received), lambda r: r.received, True, 9, True, width=7),
-    Field("sent/s", lambda r: units.size(r.sent), lambda r: r.sent, True, 9, True, width=7),
-    Field("height", lambda r: units.number(height(r)), lambda r: height(r), True, 7, True, width=8),
-    Field("score", lambda r: str(score(r)), lambda r: score(r), True, 6, True, width=5),
-)
 
 
 def ping(row: Row) -> float | None:
@@ -83,9 +68,31 @@ def height(row: Row) -> int | None:
     return None if value < 0 else value
 
 
+def height_text(row: Row) -> str:
+    """Without signs between the digits, for which there is no room."""
+    value = height(row)
+    return units.NOTHING if value is None else str(value)
+
+
 def score(row: Row) -> int:
     """Of misbehaviour."""
     return int(row.peer["misbehavior"]["score"])
+
+
+FIELDS: Final[Sequence[Field]] = (
+    Field("id", lambda r: str(r.id), lambda r: r.id, True, 10, width=5),
+    Field("dir", lambda r: "in" if r.peer["inbound"] else "out", importance=5, width=4),
+    Field("type", lambda r: kind(r.peer), importance=6, width=7),
+    Field("net", lambda r: network(r.peer), importance=2, width=5),
+    Field("address", lambda r: r.address, importance=10, width=21, elastic=True),
+    Field("version", lambda r: r.peer["subver"].strip("/"), importance=3, width=16, elastic=True),
+    Field("ping", lambda r: units.milliseconds(ping(r)), ping, True, 9, width=6),
+    Field("age", lambda r: units.span(r.age), lambda r: r.age, True, 8, True, width=6),
+    Field("recv/s", lambda r: units.size(r.received), lambda r: r.received, True, 9, True, width=7),
+    Field("sent/s", lambda r: units.size(r.sent), lambda r: r.sent, True, 9, True, width=7),
+    Field("height", height_text, height, True, 7, True, width=7),
+    Field("score", lambda r: str(score(r)), score, True, 6, True, width=6),
+)
 
 
 class PeerTable:
@@ -131,6 +138,12 @@ class PeerTable:
         if selected is not None:
             self._at = next((at for at, row in enumerate(self.rows) if row.id == selected.id), self._at)
         self._at = max(0, min(self._at, len(self.rows) - 1))
+
+    @property
+    def ascending(self) -> bool:
+        """Whether the smallest is above."""
+        column = next(each for each in FIELDS if each.name == self.sort.removeprefix("-"))
+        return column.descending == self.sort.startswith("-")
 
     def sort_by(self, name: str) -> None:
         """Order by a column; the same again: the other way round."""
