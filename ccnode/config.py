@@ -264,6 +264,11 @@ def _imply(values: dict[str, Any], origins: dict[str, str]) -> None:
     for name in ("bind", "whitebind"):
         if values.get(name):
             imply("listen", True, name)
+    for name in ("rpcport", "rpcbind"):
+        if values.get(name) not in (None, ()):
+            imply("server", True, name)
+    if values.get("rpcwhitelist"):
+        imply("rpcwhitelistdefault", True, "rpcwhitelist")
     if "connect" in values:
         imply("dnsseed", False, "connect")
         imply("listen", False, "connect")

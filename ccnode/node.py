@@ -17,6 +17,7 @@ from ccnode.admin.commands import REGISTRY
 from ccnode.admin.context import AdminContext
 from ccnode.admin.events import EventStream
 from ccnode.admin.figures import NodeFigures
+from ccnode.admin.http_setup import build_http
 from ccnode.admin.jsonrpc import Dispatcher
 from ccnode.admin.metrics import MetricsServer
 from ccnode.admin.offenders import Offenders
@@ -31,7 +32,7 @@ from ccnode.network.asmap_health import log_asmap_health
 from ccnode.network.capture import MessageCapture
 from ccnode.network.dialer import Dialer
 from ccnode.network.dns import HostResolver
-from ccnode.network.hub import HubLag, spawn
+from ccnode.network.hub import HubLag, breathe, spawn
 from ccnode.network.interfaces import behind_wildcards, interface_addresses
 from ccnode.network.manager import ConnectionManager, NetworkRooms
 from ccnode.network.network import Network
@@ -109,6 +110,9 @@ class Node:
         """Load the chain and wire all parts. StartupError or StorageError if a store is unusable."""
         config, params, clock, rng = self.config, self.params, self.clock, system_rng()
         self.routes = build_routes(config)
+        self.http = build_http(config, params)
+        if self.http is not None:
+            self._closing.callback(self.http.close)  # if the start fails; see also `start`
         self._open_stores()
         self.timers = Timers(clock)
         discouragement = Discouragement()
@@ -181,7 +185,8 @@ class Node:
         manager.on(PeerEvent.DISCONNECTED, self.offenders.note)
         feed_events(self.events, manager, self.chain, self.bans, factory)
         self._context = self._admin_context()
-        self.admin = AdminServer(self.datadir.socket, Dispatcher(REGISTRY, self._context, self._fault).answer)
+        self.dispatcher = Dispatcher(REGISTRY, self._context, self._fault)
+        self.admin = AdminServer(self.datadir.socket, self.dispatcher.answer)
         manager.set_network_active(config.networkactive)
         self.header_file.on_append = self._headers_appended
         discouragement.on_add(lambda address: manager.drop(Subnet.single(address), "discouraged", spare_chosen=True))
@@ -198,6 +203,9 @@ class Node:
             self.gossip.local.add(self.routes.locate(address), LOCAL_INTERFACE)
         self._map_port()
         self._closing.callback(self.admin.close)
+        if self.http is not None:
+            self._closing.callback(self.http.close)
+            self.http.serve(self.dispatcher)
         self._closing.callback(self._context.tip_watch.close)
         self.admin.start()
         metrics = metrics_address(config)
@@ -247,7 +255,7 @@ class Node:
         self.chain = HeaderChain(params, self.header_file, self.clock, max_tip_age=self.config.maxtipage)
         gc.disable()
         try:
-            self.chain.load(self.database.call(load_invalid_headers))
+            self.chain.load(self.database.call(load_invalid_headers), between=breathe)
         finally:
             gc.enable()
         self.addrman_store = AddrManStore(self.database)

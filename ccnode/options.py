@@ -55,6 +55,7 @@ IGNORED: Final = frozenset(
         "logratelimit",
         "shrinkdebugfile",
         "rpcthreads",
+        "rpcworkqueue",
         "rpcservertimeout",
         "rpcdoccheck",
         "fallbackfee",
@@ -74,6 +75,7 @@ NOT_BUILT: Final[Mapping[str, str]] = {
     **dict.fromkeys(("limitdescendantcount", "txreconciliation", "privatebroadcast"), "a mempool"),
     **dict.fromkeys(("prune", "reindex", "assumevalid", "dbcache", "par", "testactivationheight"), "blocks"),
     **dict.fromkeys(("blockfilterindex", "peerblockfilters", "peerbloomfilters"), "blocks"),
+    "rest": "the REST interface",
     "v2transport": "the encrypted transport (BIP324)",
     **dict.fromkeys(("i2psam", "i2pacceptincoming"), "I2P (no package for its SAM bridge is maintained)"),
     **dict.fromkeys(
@@ -218,6 +220,13 @@ COMMENT = Kind(
     "letters, digits and ' .,;-_?@'",
     complaint="User Agent comment ({}) contains unsafe characters.",
 )
+TEXT = Kind(partial(_match, pattern=r"[^\r\n\0]+"), "text of one line")
+COOKIE_FILE = Kind(partial(_match, pattern=r"[^\0]*"), "a path", negated="")
+COOKIE_PERMISSIONS = Kind(
+    partial(_match, pattern="owner|group|all"),
+    "owner, group or all",
+    complaint="Invalid -rpccookieperms={}; must be one of 'owner', 'group', or 'all'.",
+)
 CATEGORY = Kind(_category, "a log category", bare="1", complaint="Unsupported logging category: {}.")
 LEVEL = Kind(_level, f"LEVEL or CATEGORY:LEVEL, with a level of {', '.join(LEVELS)}")
 MAPPING = Kind(partial(_match, pattern="(?!)"), "a mapping, in the configuration file")
@@ -337,6 +346,26 @@ class Config:
     )
     allowunroutable: bool = _option(
         False, BOOLEAN, "Discovery", "keep private and local addresses as well (for test networks)"
+    )
+
+    server: bool = _option(
+        False, BOOLEAN, "RPC", "answer JSON-RPC over HTTP; on with rpcport and rpcbind (Core: by default)"
+    )
+    rpcport: int | None = _option(None, PORT, "RPC", "port of HTTP; 0 lets the system choose")
+    rpcbind: tuple[str, ...] = _list(
+        HOST, "RPC", "listen for HTTP here and not on this machine alone, ADDR[:PORT]; only together with rpcallowip"
+    )
+    rpcallowip: tuple[str, ...] = _list(HOST, "RPC", "answer HTTP from this address or range as well, ADDR[/BITS]")
+    rpcuser: str | None = _option(None, TEXT, "RPC", "user of HTTP, with rpcpassword (rpcauth is better)")
+    rpcpassword: str | None = _option(None, TEXT, "RPC", "password of HTTP; there is no cookie file then")
+    rpcauth: tuple[str, ...] = _list(TEXT, "RPC", "user of HTTP and hash of the password, USER:SALT$HASH")
+    rpccookiefile: str = _option(
+        ".cookie", COOKIE_FILE, "RPC", "file with this run's password, below the datadir; norpccookiefile for none"
+    )
+    rpccookieperms: str = _option("owner", COOKIE_PERMISSIONS, "RPC", "who may read it: owner, group or all")
+    rpcwhitelist: tuple[str, ...] = _list(TEXT, "RPC", "a user and all that he may call, USER:METHOD,METHOD,...")
+    rpcwhitelistdefault: bool = _option(
+        False, BOOLEAN, "RPC", "users without a rpcwhitelist may call nothing; on with rpcwhitelist"
     )
 
     debug: tuple[str, ...] = _list(CATEGORY, "Logging", "log this category in detail; 1 for all of them")

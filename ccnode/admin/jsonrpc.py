@@ -112,19 +112,7 @@ class Dispatcher:
 
     def reply(self, request: object, *, may_subscribe: bool = False) -> Reply | None:
         """Run one request: its reply, or None for a notification."""
-        if not isinstance(request, dict):
-            return error_reply(RpcError(rpc_errors.INVALID_REQUEST, "Invalid Request object"))
-        ident = {"id": request["id"]} if "id" in request else {}
-        head: Reply = {}
-        try:
-            head = _head(request)
-            outcome: Reply = {"result": self._run(request, may_subscribe and bool(ident))}
-            if not head:
-                outcome["error"] = None
-        except RpcError as error:
-            outcome = {} if head else {"result": None}
-            outcome["error"] = {"code": error.code, "message": str(error)}
-        return None if head and not ident else {**head, **outcome, **ident}
+        return reply_to(request, lambda fields: self._run(fields, may_subscribe and "id" in fields))
 
     def _run(self, request: dict[str, Any], may_subscribe: bool) -> object:
         """The result of a well-formed request. Raises `RpcError`, also for a defect in a command (logged)."""
@@ -179,6 +167,23 @@ def _head(request: dict[str, Any]) -> Reply:
     if version not in (None, "1.0", "2.0"):
         raise RpcError(rpc_errors.INVALID_REQUEST, "JSON-RPC version not supported")
     return {"jsonrpc": "2.0"} if version == "2.0" else {}
+
+
+def reply_to(request: object, run: Callable[[dict[str, Any]], object]) -> Reply | None:
+    """The reply to one request, which ``run`` answers or refuses with `RpcError`; None for a notification."""
+    if not isinstance(request, dict):
+        return error_reply(RpcError(rpc_errors.INVALID_REQUEST, "Invalid Request object"))
+    ident = {"id": request["id"]} if "id" in request else {}
+    head: Reply = {}
+    try:
+        head = _head(request)
+        outcome: Reply = {"result": run(request)}
+        if not head:
+            outcome["error"] = None
+    except RpcError as error:
+        outcome = {} if head else {"result": None}
+        outcome["error"] = {"code": error.code, "message": str(error)}
+    return None if head and not ident else {**head, **outcome, **ident}
 
 
 def error_reply(error: RpcError) -> Reply:

@@ -115,11 +115,12 @@ class HeaderChain:
             chain_work=start.chain_work if start else block_proof(bits),
         )
 
-    def load(self, invalid_marks: Iterable[bytes] = ()) -> None:
+    def load(self, invalid_marks: Iterable[bytes] = (), *, between: Callable[[], object] = lambda: None) -> None:
         """Fill the index from the store and mark the given hashes invalid. An empty store gets the first header.
 
         StorageError if the store begins with another header or holds one that extends no earlier one. Nobody is told of
-        the tip that results. A million headers make as many new objects: suspend garbage collection meanwhile.
+        the tip that results. A million headers make as many new objects: suspend garbage collection meanwhile. They
+        take seconds as well: ``between`` is called again and again, to let others run.
         """
         size = self.format.size
         empty = True
@@ -131,6 +132,7 @@ class HeaderChain:
                 joined = joined[size:]
                 empty = False
             load_records(self.index, self.format, joined)
+            between()
         if empty:
             self._store.append([self._start])
         for block_hash in invalid_marks:

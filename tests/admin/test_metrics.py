@@ -235,10 +235,9 @@ def plain() -> Iterator[MetricsServer]:
     server.close()
 
 
-def test_who_is_slow_is_cut_off_and_does_not_keep_others_out(
-    plain: MetricsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(metrics_module, "CONNECTION_SECONDS", 0.1)
+def test_who_is_slow_is_cut_off_and_does_not_keep_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_module, "RECEIVE_SECONDS", 0.1)
+    plain = MetricsServer(LOOPBACK, Constant())
     address = (plain.address.host, plain.address.port)
     silent = [socket.create_connection(address) for _ in range(2 * MAX_CONNECTIONS)]
     for sock in silent:
@@ -248,14 +247,14 @@ def test_who_is_slow_is_cut_off_and_does_not_keep_others_out(
         assert all(sock.recv(100) == b"" for sock in silent)
     for sock in silent:
         sock.close()
+    plain.close()
 
 
 def test_no_more_connections_are_served_at_a_time_than_allowed(plain: MetricsServer) -> None:
     address = (plain.address.host, plain.address.port)
     waiting = [socket.create_connection(address) for _ in range(MAX_CONNECTIONS + 3)]
     gevent.sleep(0.05)
-    server: Any = plain._server
-    assert len(server.pool) == MAX_CONNECTIONS
+    assert len(plain._pool) == MAX_CONNECTIONS
     for sock in waiting:
         sock.close()
     assert "one 1.0" in ask(plain)
@@ -263,7 +262,7 @@ def test_no_more_connections_are_served_at_a_time_than_allowed(plain: MetricsSer
 
 def test_an_address_that_is_taken_stops_the_start(plain: MetricsServer) -> None:
     with pytest.raises(
-        StartupError, match=f"cannot serve metrics on {plain.address}: another program listens"
+        StartupError, match=f"cannot serve metrics: cannot listen on {plain.address}: another program"
     ) as error:
         MetricsServer(plain.address, Constant())
     assert error.value.exit_status is ExitStatus.BIND
@@ -272,10 +271,11 @@ def test_an_address_that_is_taken_stops_the_start(plain: MetricsServer) -> None:
 def test_a_server_that_fails_starts_again(
     plain: MetricsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(plain._supervisor, "FIRST_PAUSE", 0.01)
+    (supervisor,) = plain._supervisors
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE", 0.01)
     assert "one 1.0" in ask(plain)
     with caplog.at_level(logging.ERROR, "ccnode"):
-        plain._supervisor._task.kill(RuntimeError("out of luck"), block=True, timeout=0.5)
+        supervisor._task.kill(RuntimeError("out of luck"), block=True, timeout=0.5)
         eventually(lambda: _answers(plain))
     assert "metrics failed; it starts again in" in caplog.text
 

@@ -142,7 +142,8 @@ def test_log_levels(node: TestNode) -> None:
 
 
 def test_a_snapshot_has_everything_but_passwords(tmp_path: Path) -> None:
-    with NodeProcess(tmp_path / "node") as process:
+    options = ["--rpcuser=me", "--rpcpassword=abracadabra", "--rpcauth=u:aa$bb"]
+    with NodeProcess(tmp_path / "node", *options) as process:
         link = Link.connect(process.port)
         link.handshake()
         assert not (process.folder / "snapshots").exists()
@@ -154,7 +155,9 @@ def test_a_snapshot_has_everything_but_passwords(tmp_path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         state = json.loads(text)
         assert state["getpeerinfo"][0]["subver"] == "/scripted:1.0/"
-        assert state["config"]["chain"] == "regtest"
+        assert state["config"]["rpcuser"] == "me"
+        assert "abracadabra" not in text
+        assert "aa$bb" not in text
         assert [each.name for each in path.parent.iterdir()] == [path.name]
         messages = process.rpc("getpeermessages", 0, 50)
         assert ("in", "version") in {(each["direction"], each["command"]) for each in messages}
