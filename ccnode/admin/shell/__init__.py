@@ -8,6 +8,7 @@ only for a prompt. What it knows of the node it asks over the admin socket.
 - ``views.py`` declares the shell's own words, ``words/`` has them, one module per subject; every command of the node's
   can be called by its name besides.
 - ``prompt.py``, ``completion.py``, ``toolbar.py``: the prompt.
+- ``screens/`` takes the whole terminal; ``plot.py`` draws with characters.
 """
 
 from collections.abc import Sequence
