@@ -36,8 +36,11 @@ class Teller(Host):
             end.send(self._answer)
 
 
-def crowd(net: Net, number: int) -> list[Teller]:
-    """Honest nodes that are dialed and asked but do nothing themselves. Each knows a quarter of the others."""
+def crowd(net: Net, number: int, **options) -> list[Teller]:
+    """Nodes that are dialed and asked but do nothing themselves. Each knows a quarter of the others.
+
+    :param options: of `Host`, for those that are less than honest.
+    """
     members: list[Teller] = []
 
     def tell() -> list[TimedAddress]:
@@ -45,7 +48,7 @@ def crowd(net: Net, number: int) -> list[Teller]:
         return [seen(net, member.address, net.rng.randrange(7 * 86_400)) for member in told]
 
     free = (address for address in places(net.rng, number + len(net.hosts)) if address not in net.hosts)
-    members += [Teller(net, address, tell) for address, _ in zip(free, range(number), strict=False)]
+    members += [Teller(net, address, tell, **options) for address, _ in zip(free, range(number), strict=False)]
     return members
 
 

@@ -67,7 +67,7 @@ class Net(Events):
             self.after(CONNECT_TIMEOUT, done, None)
         else:
             latency = self.latency(dialer, host)
-            self.after(2 * latency, self._connect, dialer, host, kind, latency, done)
+            self.after(2 * latency, self._connect, dialer, host, kind, latency + dialer.delay + host.delay, done)
 
     def _is_lost(self) -> bool:
         return self._lost_dials > 0 and self.rng.random() < self._lost_dials
@@ -78,7 +78,7 @@ class Net(Events):
     def latency(self, one: "Host", other: "Host") -> float:
         """Seconds a message travels between two hosts: their distance on a ring, and what their networks add."""
         apart = abs(one.place - other.place)
-        return EARTH * 2 * min(apart, 1 - apart) + self.rng.expovariate(1 / LAST_MILE) + one.delay + other.delay
+        return EARTH * 2 * min(apart, 1 - apart) + self.rng.expovariate(1 / LAST_MILE)
 
     def _connect(self, dialer: "Host", host: "Host", kind: ConnectionType, latency: float, done: Dialed) -> None:
         if not self.hear_each_other(dialer, host):
@@ -183,7 +183,7 @@ class Host:
         """
         :param services: what its version offers.
         :param reachable: whether it can be dialed.
-        :param delay: seconds that each message from or to it takes on top.
+        :param delay: seconds that each message from or to it takes on top; its machine accepts without any.
         """
         self.net = net
         self.address = address

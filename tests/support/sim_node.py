@@ -97,7 +97,7 @@ class Node(Host):
         self._look_due = inf
         self.anchors, self.kept_anchors = self.kept_anchors, []
         self.policy.anchors = self.anchors[:]
-        self._seed_steps = self.seeds.steps()
+        self._seed_steps = self.seeds.steps() if self.net.seeds else iter(())
         self._seed(self.runs)
         self._arm_look(LOOP_PAUSE * self.rng.random())
         self.net.after(CHECK_SECONDS * self.rng.random(), self._check_extra, self.runs)
