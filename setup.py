@@ -12,6 +12,7 @@ TEST = [
     "pytest>=8",
     "hypothesis>=6.100",
     "python-bitcoinlib>=0.12.2",
+    "python-bitcoinrpc>=1.0",
     "btclib>=2026.10; python_version >= '3.11'",
 ]
 DEV = [*TEST, "ruff>=0.14", "mypy>=1.18", "import-linter>=2.5", "types-PyYAML", "types-psutil"]

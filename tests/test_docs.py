@@ -80,7 +80,7 @@ def test_network_example_is_a_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_paths_in_documents_exist(document: str) -> None:
     text = (ROOT / document).read_text()
-    for path in re.findall(r"\b((?:conf|tools|tests|ccnode)/[\w./]*\w)", text):
+    for path in re.findall(r"(?<!\.)\b((?:conf|tools|tests|ccnode)/[\w./]*\w)", text):
         assert (ROOT / path).exists(), f"{document}: {path}"
     for room, module in re.findall(r"(?<![\w/])(wire|chain|peers|sync|storage|network|admin)/(\w+\.py)", text):
         assert (ROOT / "ccnode" / room / module).is_file(), f"{document}: {room}/{module}"
