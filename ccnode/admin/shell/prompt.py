@@ -15,7 +15,7 @@ from ccnode.admin.shell.completion import Words
 from ccnode.admin.shell.lexer import STYLES, Colours
 from ccnode.admin.shell.line import is_open
 from ccnode.admin.shell.session import Leave, Shell
-from ccnode.admin.shell.toolbar import SECONDS, Toolbar
+from ccnode.admin.shell.toolbar import Toolbar
 
 HISTORY_NAME: Final = "shell_history"
 
@@ -40,25 +40,31 @@ STYLE: Final = Style.from_dict(
 def interact(shell: Shell, folder: Path) -> int:
     """Prompt until the user leaves; 0. The history is in ``folder``. NotRunning if there is no node to begin with."""
     shell.interactive = True
+    toolbar = Toolbar(shell.remote)
+    session = make_session(shell, toolbar, folder)
     shell.remote.call("uptime")
-    with Toolbar(shell.remote) as toolbar:
-        session = make_session(shell, toolbar, folder)
-        print(WELCOME)
+    print(WELCOME)
+    try:
         while True:
-            try:
-                text = session.prompt()
-            except KeyboardInterrupt:
-                continue
-            except EOFError:
-                return 0
-            try:
-                if text.strip() and toolbar.restarted():
-                    print(RESTARTED)
-                shell.run(text)
-            except KeyboardInterrupt:
-                print("cancelled")
-            except Leave:
-                return 0
+            _prompt_once(shell, toolbar, session)
+    except (EOFError, Leave):
+        return 0
+    finally:
+        toolbar.stop()
+
+
+def _prompt_once(shell: Shell, toolbar: Toolbar, session: "PromptSession[str]") -> None:
+    """One line, typed and run. EOFError, Leave."""
+    try:
+        text = session.prompt()
+    except KeyboardInterrupt:
+        return
+    try:
+        if text.strip() and toolbar.restarted():
+            print(RESTARTED)
+        shell.run(text)
+    except KeyboardInterrupt:
+        print("cancelled")
 
 
 def make_session(shell: Shell, toolbar: Toolbar, folder: Path) -> "PromptSession[str]":
@@ -76,8 +82,8 @@ def make_session(shell: Shell, toolbar: Toolbar, folder: Path) -> "PromptSession
         key_bindings=_keys(),
         style=STYLE,
         bottom_toolbar=lambda: toolbar.text,
-        refresh_interval=SECONDS / 2,
     )
+    session.app.after_render += lambda app: toolbar.start(app.invalidate)
     # Given to PromptSession, it would switch completion while typing off.
     session.default_buffer.enable_history_search = to_filter(True)
     return session

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -34,7 +34,7 @@ GONE: Final = "the node does not answer; the next command tries again"
 
 
 class Toolbar:
-    """``text`` is the line; a context manager runs its thread."""
+    """``text`` is the line."""
 
     def __init__(self, remote: Remote) -> None:
         self.text: StyleAndTextTuples = []
@@ -42,13 +42,15 @@ class Toolbar:
         self._started: float | None = None
         self._restarted = threading.Event()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="toolbar", daemon=True)
+        self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> "Toolbar":
-        self._thread.start()
-        return self
+    def start(self, changed: Callable[[], None]) -> None:
+        """Begin to look, if that has not begun; ``changed`` is called from the thread after every look."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, args=(changed,), name="toolbar", daemon=True)
+            self._thread.start()
 
-    def __exit__(self, *_exc: object) -> None:
+    def stop(self) -> None:
         self._stopping.set()
 
     def restarted(self) -> bool:
@@ -59,15 +61,20 @@ class Toolbar:
         self._restarted.clear()
         return again
 
-    def _run(self) -> None:
-        iter(VIEWS)  # what the first command and the first completion need, while nobody waits for it
+    def _run(self, changed: Callable[[], None]) -> None:
         while not self._stopping.is_set():
             try:
                 self._look(TIMEOUT)
-                self._remote.commands  # noqa: B018 - the lexer wants to know them
+                self._prepare()
             except CcnodeError:
                 self.text = [("class:toolbar.gone", f" {GONE}")]
+            changed()
             self._stopping.wait(SECONDS)
+
+    def _prepare(self) -> None:
+        """Have ready what the lexer, the first completion and the first command need, while nobody waits for it."""
+        iter(VIEWS)
+        self._remote.commands  # noqa: B018
 
     def _look(self, timeout: float) -> None:
         status = self._remote.call("status", timeout=timeout)
