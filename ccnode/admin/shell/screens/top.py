@@ -5,6 +5,7 @@ it a command, hand over what they have and go on.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Thread
 
 from prompt_toolkit.application import Application
@@ -100,7 +101,8 @@ class Screen:
             change()
             self._application.invalidate()
 
-        loop.call_soon_threadsafe(run)
+        with suppress(RuntimeError):  # the screen was left at this very moment
+            loop.call_soon_threadsafe(run)
 
     # -- keys --------------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Words that show the node at work: on a screen of their own, or line by line as things happen."""
 
 import json
+import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
@@ -34,11 +35,11 @@ LEVELS: Final = ("trace", "debug", "info", "warning", "error")
 def top(shell: Session, given: Given) -> Answer:
     from ccnode.admin.shell.screens.looks import look
 
-    if given.has("json") or not shell.terminal:
-        if not given.has("json"):
-            raise UsageError("top wants a terminal; without one there is top --json: all that it would show, once")
+    if given.has("json"):
         answer = asdict(look(shell.remote))
         return Result(answer, lambda: json.dumps(answer))
+    if not (shell.terminal and sys.stdin.isatty()):
+        raise UsageError("top wants a terminal; without one there is top --json: all that it would show, once")
     from ccnode.admin.shell.screens.top import Screen as Top
 
     return Screen(Top(shell.remote).run)
