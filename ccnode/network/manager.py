@@ -23,7 +23,7 @@ from ccnode.errors import DecodeError, StorageError
 from ccnode.network.budget import RECEIVE_BUDGET, ReceiveBudget
 from ccnode.network.capture import MessageCapture
 from ccnode.network.connection import DEFAULT_MAX_RECEIVE_BUFFER, DEFAULT_MAX_SEND_BUFFER, Connection
-from ccnode.network.hub import breathe, spawn
+from ccnode.network.hub import breathe, breathing, spawn
 from ccnode.network.statistics import NO_VERSION, NOT_ACCEPTING, ConnectionStatistics
 from ccnode.network.timers import Timeline, Timers
 from ccnode.peers.addrman import AddrMan
@@ -430,9 +430,8 @@ class ConnectionManager:
     def message_tallies(self, *, received: bool) -> Counter[str]:
         """By message type, what all peers sent or were sent since the start; tallies as in ``peers/traffic.py``."""
         total = Counter(self._ended_received if received else self._ended_sent)
-        for peer in list(self.peers.values()):
+        for peer in breathing(list(self.peers.values())):
             total.update(peer.received_per_message if received else peer.sent_per_message)
-            breathe()
         return total
 
     @property
