@@ -92,7 +92,7 @@ class ExtraPeers:
         if len(peers) <= target or len(peers) < 2:
             return None
         newest, second = peers[-1], peers[-2]
-        chosen = second if newest.last_block > second.last_block else newest
+        chosen = second if _last_useful(newest) > _last_useful(second) else newest
         return chosen if self._clock.now() - chosen.connected_at >= MINIMUM_CONNECT_TIME else None
 
     def _extra_full_relay(self, everyone: list[OutboundPeer], target: int) -> Peer | None:
@@ -110,3 +110,8 @@ class ExtraPeers:
             return None
         worst = min(choice, key=lambda item: (item.last_announcement, -item.peer.id)).peer
         return worst if self._clock.now() - worst.connected_at > MINIMUM_CONNECT_TIME else None
+
+
+def _last_useful(peer: Peer) -> float:
+    """Wall time of its last new block; without blocks, of its last new header, which is worth as much to us."""
+    return max(peer.last_block, peer.last_header)

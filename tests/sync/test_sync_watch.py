@@ -157,8 +157,10 @@ def test_of_the_two_newest_block_relay_peers_the_less_useful_goes() -> None:
     peers = [outbound(number, BLOCK) for number in (1, 2, 3)]
     assert too_many(room, peers[:2]) == []
     assert too_many(room, peers) == [3]
-    peers[2].peer.last_block = 7.0
+    peers[2].peer.last_header = 7.0
     assert too_many(room, peers) == [2]
+    peers[1].peer.last_block = 8.0
+    assert too_many(room, peers) == [3]
 
 
 def test_nobody_goes_in_the_first_half_minute() -> None:
