@@ -48,6 +48,10 @@ BAD_CHECKSUM: Final = "bad checksum"
 BAD_COMMAND: Final = "malformed command name"
 
 
+class FrameTooLarge(FramingError):
+    """A length above the limit was announced. Apart from a wrong magic, for those who tell what a peer is."""
+
+
 class Frame(NamedTuple):
     """One message as it was framed. A tuple because one is made per message received."""
 
@@ -235,7 +239,7 @@ class V1Transport:
         if magic != self._magic:
             raise FramingError(f"wrong magic {magic.hex()}, ours is {self._magic.hex()}")
         if size > self.limit:
-            raise FramingError(f"payload of {size} bytes announced, at most {self.limit} allowed")
+            raise FrameTooLarge(f"payload of {size} bytes announced, at most {self.limit} allowed")
         start = offset + HEADER_SIZE
         if size > available:
             if size > LARGE_PAYLOAD:
