@@ -32,7 +32,7 @@ RPC_HEAD = f"""# Commands of the node
 
 {MADE_BY}
 
-Every command is called by its name, in three ways:
+Every command is called by its name, from a system shell or in the node's own:
 
 ```sh
 ccnode rpc getblockheader 000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f false
@@ -45,6 +45,8 @@ and as JSON-RPC 2.0 on the unix socket `admin.sock` in the data directory, a req
 {{"jsonrpc": "2.0", "id": 1, "method": "getblockhash", "params": [0]}}
 {{"jsonrpc":"2.0","result":"000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f","id":1}}
 ```
+
+With `server` the node answers the same over HTTP, as Bitcoin Core does ([README](../README.md)).
 
 Parameters come by position, by name (`{{"height": 0}}`), or both (`{{"args": [0], "verbose": true}}`); `null` stands
 for one that is left out. Names, arguments, results and the numbers of errors are Bitcoin Core's wherever Core has the
