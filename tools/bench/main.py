@@ -4,7 +4,7 @@ import argparse
 import platform
 from collections.abc import Callable, Sequence
 
-from tools.bench import addrman, headers, lag, reader, scale, stages, startup
+from tools.bench import addrman, headers, lag, reader, scale, shell, stages, startup
 
 BENCHES: dict[str, tuple[str, Callable[[bool], None]]] = {
     "headers": ("header synchronisation from one peer over loopback", headers.run),
@@ -16,6 +16,7 @@ BENCHES: dict[str, tuple[str, Callable[[bool], None]]] = {
     "block": ("large messages through a reader", reader.run_block),
     "scale": ("thousands of peers: memory, accepting, pings", scale.run),
     "addrman": ("the address manager under 100,000 addresses", addrman.run),
+    "shell": ("the shell's prompt, completion and commands", shell.run),
 }
 
 
