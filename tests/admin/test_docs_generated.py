@@ -1,4 +1,7 @@
-"""The registries are the only lists of commands: each of them has help, example, completion, documentation, a test."""
+"""The registries are the only lists of commands: each of them has help, example, completion, documentation, a test.
+
+That every word of the shell works is in ``test_shell_every_word.py``.
+"""
 
 import ast
 import shlex
