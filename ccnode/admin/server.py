@@ -46,7 +46,7 @@ SEND_SECONDS: Final = 10.0
 CLOSE_SECONDS: Final = 2.0
 """How long closing waits for answers under way (``stop`` is answered while the node already stops)."""
 
-_BACKLOG: Final = 16
+_BACKLOG: Final = 128
 _EVENTS_AT_ONCE: Final = 64
 _CHUNK: Final = 1 << 16
 _ACCEPT_PAUSE_SECONDS: Final = 1.0
@@ -156,6 +156,7 @@ class AdminServer:
         buffer = bytearray()
         searched = 0
         while True:
+            breathe()
             end = buffer.find(b"\n", searched, self._max_line + 1)
             if end >= 0:
                 line = bytes(buffer[:end])
@@ -172,7 +173,7 @@ class AdminServer:
                 data = connection.recv(_CHUNK)
             if not data:
                 return  # an unfinished line is not a request
-            buffer += data
+            buffer += data if buffer else data.lstrip()  # nobody gets busy by newlines alone
 
     def _send(self, connection: socket.socket, line: bytes) -> bool:
         """Answer one line; whether more are taken. Pieces are gathered to a decent size; others run in between."""
