@@ -18,7 +18,7 @@ from tests.support.crowd import loopback
 from tests.support.data import ROOT
 from tests.support.hostile import PingProbe
 from tests.support.scripted import wait_until
-from tools.bench.process import NodeProcess, resident_bytes, scratch
+from tools.bench.process import NodeProcess, cpu_seconds, resident_bytes, scratch
 from tools.bench.report import Row, milliseconds, show
 
 COUNT = 9_000
@@ -77,6 +77,8 @@ class Figures:
 
     each: float
     rate: float
+    processor: float
+    """Of one connection and its handshake."""
     idle: list[float]
     busy: list[float]
     burst: float
@@ -86,7 +88,9 @@ class Figures:
         crowd.do(f"connect {FIRST}")
         sleep(SETTLE_SECONDS)
         before = resident_bytes(pid)[0]
+        used = cpu_seconds(pid)
         seconds = crowd.do(f"connect {count}")
+        used = cpu_seconds(pid) - used
         sleep(SETTLE_SECONDS)
         each = (resident_bytes(pid)[0] - before) / count
         with PingProbe(port) as probe:
@@ -94,7 +98,7 @@ class Figures:
             crowd.begin(f"ping {PING_RATE} {PING_SECONDS}")
             busy = probe.measure(PROBES, PROBE_PAUSE)
             crowd.result()
-        return cls(each, count / seconds, idle, busy, crowd.do("burst"))
+        return cls(each, count / seconds, used / count, idle, busy, crowd.do("burst"))
 
 
 def bare_server(count: int) -> Figures:
@@ -150,6 +154,7 @@ def node_rows(folder: Path, count: int, bare: Figures) -> list[Row]:
         Row("a connection before the handshake", kilobytes(silent)),
         Row("after it, idle", kilobytes(figures.each), against(figures.each, bare.each), GOALS["memory"]),
         Row("accepted, with handshake", per_second(figures.rate), against(figures.rate, bare.rate), GOALS["rate"]),
+        Row("processor time of that", milliseconds(figures.processor), against(figures.processor, bare.processor)),
         Row("ping while all are idle", pings(figures.idle), f"bare: {pings(bare.idle)}", GOALS["pings"]),
         Row(f"ping beside {PING_RATE:,} a second", pings(figures.busy), f"bare: {pings(bare.busy)}", GOALS["pings"]),
         Row("all ping at once, until answered", milliseconds(figures.burst), against(figures.burst, bare.burst)),
@@ -174,7 +179,7 @@ def pings(times: list[float]) -> str:
 
 
 def against(figure: float, floor: float) -> str:
-    return f"{figure / floor:.2f}x bare"
+    return f"{figure / floor:.2f}x bare" if floor else ""  # where the system does not tell
 
 
 def run(quick: bool) -> None:
