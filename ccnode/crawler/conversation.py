@@ -92,6 +92,10 @@ class Excess(Exception):
     """The peer sent more than a visit is worth."""
 
 
+class Leave(Exception):
+    """Raised in the greenlet of a visit by whoever wants it to end. After the handshake it ends in good order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Events:
     """Who is told what during a visit."""
@@ -296,6 +300,8 @@ class Conversation(Peer):
                 self._hear(frame)
         except Excess as error:
             return Collected.LIMIT, str(error)
+        except Leave:
+            return Collected.LIMIT, "the round ended"
         except (FramingError, DecodeError) as error:
             return Collected.CLOSED, str(error)
         except OSError:

@@ -300,8 +300,19 @@ class Frontier:
 
     # -- the end -------------------------------------------------------------------------------------------------
 
+    def put_back(self, row: int) -> None:
+        """An active row is not visited after all."""
+        self.table.set_state(row, QUEUED)
+
     def close(self) -> Iterator[int]:
-        """Give every address that has no outcome the one it ends with; yields their rows. Nothing may be active."""
-        for row in self.table.rows_in(HELD, QUEUED):
-            self.table.finish(row, Outcome.CAPPED if self.table.state(row) == HELD else Outcome.UNVISITED)
-            yield row
+        """Give every address that has no outcome the one it ends with; yields the rows of all that were not dialed.
+
+        Nothing may be active any more.
+        """
+        for row in range(len(self.table)):
+            state = self.table.state(row)
+            if state in (HELD, QUEUED):
+                self.table.finish(row, Outcome.CAPPED if state == HELD else Outcome.UNVISITED)
+            outcome = self.table.outcome(row)
+            if outcome is not None and not outcome.dialed:
+                yield row

@@ -10,7 +10,6 @@ through `set_state` alone, which counts: so at any moment it is known exactly ho
 """
 
 from array import array
-from collections.abc import Iterator
 from typing import Final
 
 from ccnode.crawler.outcome import SEED_SOURCE, Outcome
@@ -123,7 +122,3 @@ class AddressTable:
     def outcomes(self) -> dict[Outcome, int]:
         """Rows by outcome, without those that nobody has."""
         return {outcome: self._counts[state] for outcome, state in STATE_OF.items() if self._counts[state]}
-
-    def rows_in(self, *states: int) -> Iterator[int]:
-        """Rows in any of the states. The table may change meanwhile."""
-        return (row for row in range(len(self.keys)) if self._states[row] in states)

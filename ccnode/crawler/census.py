@@ -1,0 +1,356 @@
+"""One round: every address that can be learned is visited once, and has its outcome when the round ends.
+
+A dispatcher takes addresses from the frontier, as fast as the limits allow, and starts a greenlet for each visit. What
+a visit hears of goes back to the frontier at once, what it learned to the sink in batches. The round is complete when
+the frontier has no work outstanding; it is cut short by a limit or by `Census.stop`, and then lets visits under way end
+for a moment. Either way `Frontier.close` leaves no address without an outcome.
+
+**Our own faults.** A dial that times out while the event loop was late says nothing about the address: too much of
+the five seconds was ours. So the loop's lag is measured, and a visit that failed by a time-out while it was high is
+repeated, up to `MAX_ATTEMPTS` times; so is one that failed for want of a descriptor or a port. What cannot be cleared
+up is `Outcome.LOCAL_ERROR`, not a dead node. While the loop is late, nothing new is dialed.
+
+**Two ends.** Old nodes let their addresses be waited for (``conversation.py``). The moment at which every address had
+its outcome, with only such waiting left, is kept apart (`Progress.decided_at`) from the end of the round.
+"""
+
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Final, Protocol
+
+import gevent
+from gevent.event import Event
+
+from ccnode.clock import Clock
+from ccnode.crawler.conversation import Events, Leave
+from ccnode.crawler.frontier import Frontier
+from ccnode.crawler.outcome import Collected, Outcome, Visit
+from ccnode.crawler.visit import Visitor
+from ccnode.network.hub import breathe, spawn
+from ccnode.wire.addresses import PackedEntry, unpack_address
+
+MAX_ATTEMPTS: Final = 3
+RETRY_SECONDS: Final = 1.0
+"""Before a visit that was spoilt is repeated."""
+
+SPOILING_LAG: Final = 1.0
+"""Seconds of our own lag that make a time-out worthless: a fifth of the shortest."""
+_SPOILABLE: Final = frozenset({Outcome.TIMEOUT, Outcome.SILENT, Outcome.TARPIT, Outcome.NO_VERACK})
+
+PAUSING_LAG: Final = 0.25
+"""Seconds of lag above which nothing new is dialed until it has gone."""
+
+BATCH_SECONDS: Final = 1.0
+"""How often the sink is given what was learned, and so what a sudden death may cost."""
+
+DRAIN_SECONDS: Final = 2.0
+LEAVE_SECONDS: Final = 5.0
+"""What visits under way are given after `Census.stop`, and what the rest is given to leave."""
+
+
+class Sink(Protocol):
+    """Who keeps what a round learns. A call may block; there is one at a time."""
+
+    def learned(self, source: bytes, entries: Sequence[PackedEntry]) -> None:
+        """The node with the packed key ``source`` named these addresses."""
+        ...
+
+    def record(self, visits: Sequence[Visit]) -> None:
+        """These addresses have their outcomes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a round may use."""
+
+    rate: float = 1500.0
+    """Dials per second."""
+    sockets: int = 8000
+    """Connections at a time, dials and parked ones included."""
+    seconds: float = float("inf")
+    bytes_per_second: float = float("inf")
+    """Received, on average since the start."""
+
+
+class End(Enum):
+    """Why a round is over."""
+
+    COMPLETE = "complete"
+    STOPPED = "stopped"
+    TIME = "time limit"
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a round is. Times are steady seconds."""
+
+    began: float
+    visited: int = 0
+    """Visits over, the parked ones not."""
+    sockets: int = 0
+    most_sockets: int = 0
+    parked: int = 0
+    """Handshake done, waiting for addresses or measurements."""
+    redialed: int = 0
+    bytes_received: int = 0
+    bytes_sent: int = 0
+    decided_at: float | None = None
+    """When every address known so far had its outcome; None while some have none."""
+    outcomes: dict[Outcome, int] = field(default_factory=dict)
+    collected: dict[Collected, int] = field(default_factory=dict)
+
+
+class LagMeter:
+    """The event loop's lag: how much later than asked a sleep ends. Remembers the worst of any recent time."""
+
+    PERIOD = 0.05
+    MEMORY = 300.0
+
+    def __init__(self) -> None:
+        # Ever smaller lags at ever later times: one that a later, greater one followed is never the worst again.
+        self._times: list[float] = []
+        self._lags: list[float] = []
+        self.now = 0.0
+        """The latest measurement, seconds."""
+        self.worst = 0.0
+        self._task = spawn("lag", self._run)
+
+    def _run(self) -> None:
+        while True:
+            expected = time.monotonic() + self.PERIOD
+            gevent.sleep(self.PERIOD)
+            now = time.monotonic()
+            self._note(now, max(0.0, now - expected))
+
+    def _note(self, now: float, lag: float) -> None:
+        self.now = lag
+        self.worst = max(self.worst, lag)
+        while self._lags and self._lags[-1] <= lag:
+            self._lags.pop()
+            self._times.pop()
+        self._times.append(now)
+        self._lags.append(lag)
+        if self._times[0] < now - self.MEMORY:
+            del self._times[0], self._lags[0]
+
+    def worst_since(self, when: float) -> float:
+        """The greatest lag that ended after ``when`` (steady seconds), of the last `MEMORY` seconds."""
+        i = bisect_left(self._times, when)
+        return self._lags[i] if i < len(self._lags) else 0.0
+
+    def stop(self) -> None:
+        self._task.kill(timeout=1.0)
+
+
+class Census:
+    """Runs one round."""
+
+    def __init__(
+        self,
+        frontier: Frontier,
+        visitor: Visitor,
+        sink: Sink,
+        limits: Limits,
+        clock: Clock,
+        *,
+        on_visit: Callable[[Visit], None] = lambda _visit: None,
+        ask_addresses: bool = True,
+    ) -> None:
+        """:param on_visit: hears of every address that was dialed; it must not wait."""
+        self.frontier = frontier
+        self.limits = limits
+        self.progress = Progress(clock.steady())
+        self.lag = LagMeter()
+        self._visitor = visitor
+        self._sink = sink
+        self._clock = clock
+        self._on_visit = on_visit
+        self._ask_addresses = ask_addresses
+        self._changed = Event()
+        self._end: End | None = None
+        self._visits: list[Visit] = []
+        self._learned: list[tuple[bytes, list[PackedEntry]]] = []
+        self._tasks: set[gevent.Greenlet] = set()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return self._clock.steady() - self.progress.began
+
+    def stop(self, end: End = End.STOPPED) -> None:
+        """Dial nothing more; `run` returns soon, with all outcomes so far kept."""
+        self._end = self._end or end
+        self._changed.set()
+
+    def run(self) -> End:
+        """The whole round. Errors of the sink end it."""
+        writer = spawn("census writer", self._write)
+        try:
+            self._dispatch(writer)
+            self._drain()
+        finally:
+            gevent.killall(list(self._tasks), exception=Leave, timeout=LEAVE_SECONDS)
+            writer.kill()
+            self.lag.stop()
+        self._hand_over()
+        self._give_leftovers()
+        return self._end or End.COMPLETE
+
+    # -- dialing -------------------------------------------------------------------------------------------------
+
+    def _dispatch(self, writer: gevent.Greenlet) -> None:
+        due = self._clock.steady()
+        while self._end is None:
+            if writer.ready():
+                writer.get()  # raises what it died of
+            if self.elapsed > self.limits.seconds:
+                self.stop(End.TIME)
+                return
+            row = self.frontier.next() if self._may_dial() else None
+            if row is None:
+                if not self.frontier.outstanding:
+                    return
+                self._changed.clear()
+                self._changed.wait(BATCH_SECONDS)
+                continue
+            self._start(row)
+            due = self._pace(due)
+
+    def _may_dial(self) -> bool:
+        received = self.progress.bytes_received
+        if received > self.limits.bytes_per_second * (self.elapsed + 1):
+            return False
+        return self.progress.sockets < self.limits.sockets and self.lag.now < PAUSING_LAG
+
+    def _pace(self, due: float) -> float:
+        """Wait until the next dial is due; when that is."""
+        now = self._clock.steady()
+        due = max(due, now - LagMeter.PERIOD) + 1 / self.limits.rate
+        if due > now + LagMeter.PERIOD / 10:
+            gevent.sleep(due - now)
+        else:
+            breathe()
+        return due
+
+    def _start(self, row: int) -> None:
+        progress = self.progress
+        progress.sockets += 1
+        progress.most_sockets = max(progress.most_sockets, progress.sockets)
+        task = spawn("visit", self._visit, row)
+        self._tasks.add(task)
+
+    def _visit(self, row: int) -> None:
+        parked, dialing = False, True
+
+        def on_handshake() -> None:
+            nonlocal parked
+            parked = True
+            self.progress.parked += 1
+            self._note_decided()
+
+        def on_addresses(entries: list[PackedEntry]) -> None:
+            self.frontier.vouch(row, entries)
+            self._learned.append((self.frontier.table.keys[row], entries))
+            self._changed.set()
+
+        def on_dialed() -> None:
+            nonlocal dialing
+            if dialing:
+                dialing = False
+                self.frontier.dialed(row)
+
+        visit = None
+        try:
+            visit = self._repeat(row, Events(on_dialed, on_handshake, on_addresses))
+        except Leave:
+            self.frontier.put_back(row)
+        finally:
+            on_dialed()
+            self._tasks.discard(gevent.getcurrent())
+            self.progress.sockets -= 1
+            self.progress.parked -= parked
+            self._changed.set()
+        if visit is not None:
+            self._finish(row, visit)
+
+    def _repeat(self, row: int, events: Events) -> Visit:
+        """Visit until the fault is not our own."""
+        address = unpack_address(self.frontier.table.keys[row])
+        attempts = 1
+        while True:
+            began = self._clock.steady()
+            visit = self._visitor.visit(address, events, ask_addresses=self._ask_addresses)
+            lag = self.lag.worst_since(began)
+            spoilt = visit.outcome in _SPOILABLE and lag > SPOILING_LAG
+            if not spoilt and visit.outcome is not Outcome.LOCAL_ERROR:
+                break
+            if attempts == MAX_ATTEMPTS:
+                if spoilt:
+                    visit = replace(
+                        visit, outcome=Outcome.LOCAL_ERROR, detail=f"{visit.outcome.value}, lag {lag:.1f} s"
+                    )
+                break
+            attempts += 1
+            self.progress.redialed += 1
+            gevent.sleep(RETRY_SECONDS)
+        table = self.frontier.table
+        return replace(visit, attempts=attempts, lag=lag, source=table.source_key(row), via=table.via(row))
+
+    def _finish(self, row: int, visit: Visit) -> None:
+        progress = self.progress
+        self.frontier.done(row, visit.outcome)
+        progress.visited += 1
+        progress.bytes_received += visit.bytes_received
+        progress.bytes_sent += visit.bytes_sent
+        progress.outcomes[visit.outcome] = progress.outcomes.get(visit.outcome, 0) + 1
+        progress.collected[visit.collected] = progress.collected.get(visit.collected, 0) + 1
+        self._visits.append(visit)
+        self._note_decided()
+        self._on_visit(visit)
+
+    def _note_decided(self) -> None:
+        """Remember since when nothing but parked visits is left."""
+        if self.frontier.outstanding > self.progress.parked:
+            self.progress.decided_at = None
+        elif self.progress.decided_at is None:
+            self.progress.decided_at = self._clock.steady()
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        """After a stop, let those that are nearly done end."""
+        if self._tasks:
+            gevent.joinall(list(self._tasks), timeout=DRAIN_SECONDS)
+
+    def _give_leftovers(self) -> None:
+        """Those that were never dialed have outcomes as well."""
+        table = self.frontier.table
+        batch: list[Visit] = []
+        for row in self.frontier.close():
+            outcome = table.outcome(row)
+            assert outcome is not None
+            address = unpack_address(table.keys[row])
+            batch.append(Visit(address=address, outcome=outcome, source=table.source_key(row), via=table.via(row)))
+            if len(batch) == 10_000:
+                self._sink.record(batch)
+                batch = []
+                breathe()
+        if batch:
+            self._sink.record(batch)
+
+    def _write(self) -> None:
+        while True:
+            gevent.sleep(BATCH_SECONDS)
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        learned, self._learned = self._learned, []
+        for source, entries in learned:
+            self._sink.learned(source, entries)
+        visits, self._visits = self._visits, []
+        if visits:
+            self._sink.record(visits)
