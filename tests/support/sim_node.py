@@ -48,6 +48,9 @@ FEELER_JITTER = 1.0
 BARREN_PAUSE = 10.0
 """Seconds."""
 
+TICK = 0.001
+"""Seconds: a time is over when the clock is past it."""
+
 MAX_SEED_ANSWER = 32
 """As in ``ccnode/network/dns.py``."""
 
@@ -252,7 +255,7 @@ class Node(Host):
                 due = min(due, sync_wall, steady - self.net.clock.monotonic + now)
         if due < end.alarm:
             end.alarm = due
-            self.net.after(max(0.0, due - now) + 0.001, self._timed_pass, end, due)
+            self.net.after(max(0.0, due - now) + TICK, self._timed_pass, end, due)
 
     def _timed_pass(self, end: End, due: float) -> None:
         if end.alarm == due:
@@ -267,7 +270,7 @@ class Node(Host):
             self.addrman.connected(end.address)
         if self.sync is not None:
             self.sync.left(end)
-        if end.connection_type in LASTING and self.up:
+        if not end.inbound and self.up:
             self._arm_look(LOOP_PAUSE)
 
     def _services_known(self, peer: Peer) -> None:
@@ -308,7 +311,8 @@ class Node(Host):
             ends = list(self.ends.values())
             opening = self.policy.next_opening(ends, self.dialing)
             if opening is None:
-                pause = max(LOOP_PAUSE, self._next_extra() - self.net.clock.wall)
+                wait = self._next_extra() - self.net.clock.wall
+                pause = wait + TICK if wait >= 0 else inf  # overdue: there is no free slot until somebody leaves
                 break
             candidate = self.policy.candidate(opening, ends, self.dialing)
             if candidate is not None:
@@ -316,7 +320,8 @@ class Node(Host):
             elif opening.anchor is None:
                 pause = BARREN_PAUSE
                 break
-        self._arm_look(pause)
+        if pause < inf:
+            self._arm_look(max(LOOP_PAUSE, pause))
 
     def _next_extra(self) -> float:
         """When the policy wants a connection beyond its targets; stale tips and lost peers arm a look themselves."""
@@ -355,7 +360,8 @@ class Node(Host):
                 self._arm_look(LOOP_PAUSE)
         if self.chain is None or self.extra.tip_is_near_present():
             self.policy.tip_is_fresh()
-            self._arm_look(max(LOOP_PAUSE, self._next_extra() - self.net.clock.wall))
+            if self._next_extra() > self.net.clock.wall:
+                self._arm_look(self._next_extra() - self.net.clock.wall + TICK)
         self.net.after(CHECK_SECONDS, self._check_extra, run)
 
     def _outbound_peers(self) -> list[OutboundPeer]:
