@@ -196,6 +196,14 @@ def test_getnetworkhashps(node: TestNode) -> None:
         assert refused(node, "getnetworkhashps", 120, height) == (-8, "Block does not exist at specified height")
 
 
+def test_times_that_go_back_do_not_shorten_the_span(node: TestNode) -> None:
+    node.mine(10)
+    before_the_tip = make_headers(node.chain.index.hash(10), GENESIS_TIME + 6, 1)  # dated three seconds before it
+    assert node.chain.accept(before_the_tip).accepted == 1
+    assert node.call("getnetworkhashps", 4) == 8 / 3  # four blocks, between seconds 7 and 10
+    assert node.call("getnetworkhashps", 1) == 2 / 3
+
+
 def test_where_peers_stand(node: TestNode) -> None:
     main = node.mine(3)
     branch = node.mine(1, parent=internal(main[0]), salt=1)
