@@ -177,12 +177,13 @@ class Words(Completer):
         for at, each in enumerate(given):
             before = options.get(given[at - 1]) if at else None
             plain += not each.startswith("--") and not (before is not None and before.value is not None)
+        others = [] if word else unused
         if plain < len(view.arguments):
             argument = view.arguments[plain]
-            return self._values(argument.completion) + (unused if argument.optional else [])
+            return self._values(argument.completion) + (others if argument.optional else [])
         if view.arguments and view.arguments[-1].many:
             return self._values(view.arguments[-1].completion)
-        return unused
+        return others
 
     def _of_method(self, before: Sequence[str]) -> list[Offer]:
         try:

@@ -55,7 +55,10 @@ def choose(datadir: Path, *, ask: bool) -> Path:
     for number, folder in enumerate(found, 1):
         print(f"{number}  {folder}  {_describe(folder)}")
     while True:
-        answer = input(f"which node, 1 to {len(found)}? ").strip()
+        try:
+            answer = input(f"which node, 1 to {len(found)}? ").strip()
+        except EOFError:
+            raise CcnodeError("no node was chosen") from None
         if answer.isdecimal() and 1 <= int(answer) <= len(found):
             return found[int(answer) - 1]
 

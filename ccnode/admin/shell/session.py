@@ -53,7 +53,9 @@ class Shell:
             self._output = Output(line, paged=self.interactive)
             return self._show(line.words)
         except RpcError as error:
-            return complain(f"error code: {error.code}\nerror message:\n{error}")
+            if VIEWS.find(line.words[0]) is None:  # then as ``ccnode rpc`` says it
+                return complain(f"error code: {error.code}\nerror message:\n{error}")
+            return complain(f"error: {error}")
         except CcnodeError as error:
             return complain(f"error: {error}")
 

@@ -9,7 +9,6 @@ from rich.console import RenderableType
 from ccnode.admin.shell import units
 from ccnode.admin.shell.tables import facts
 from ccnode.admin.shell.views import Argument, Given, Result, Session, passed, view
-from ccnode.errors import CcnodeError
 
 
 @view(
@@ -72,6 +71,6 @@ def log(shell: Session, given: Given) -> Result:
 )
 def stop(shell: Session, given: Given) -> Result:
     if not shell.confirm("stop the node?"):
-        raise CcnodeError("the node goes on")
+        return passed(None, "the node goes on")
     answer = shell.remote.call("stop")
     return passed(answer, answer)

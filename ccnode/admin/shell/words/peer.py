@@ -93,7 +93,7 @@ def peer_facts(peer: Peer, now: float) -> list[tuple[str, str]]:
 
 
 def _ping(peer: Peer) -> str:
-    answered = f"{units.milliseconds(peer.get('pingtime'))}, at least {units.milliseconds(peer.get('minping'))}"
+    answered = f"{units.milliseconds(peer.get('pingtime'))}, best {units.milliseconds(peer.get('minping'))}"
     return answered + (f", waiting for {units.milliseconds(peer['pingwait'])}" if "pingwait" in peer else "")
 
 
