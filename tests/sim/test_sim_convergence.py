@@ -48,7 +48,7 @@ def test_dead_addresses_do_not_stop_convergence(seed: int) -> None:
 
 def test_nodes_behind_nat_are_part_of_the_network() -> None:
     """Half of the nodes cannot be dialed and announce themselves all the same."""
-    net, nodes = network(3, 60, behind_nat=0.5)
+    net, nodes = network(3, 120, behind_nat=0.5)
     assert settle(net, nodes, 10 * MINUTE) is not None
     assert components(nodes) == 1
     assert all(end.other.owner.reachable for node in nodes for end in node.outbound())
