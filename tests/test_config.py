@@ -435,6 +435,7 @@ def test_commented_settings_of_each_file_are_the_defaults(tmp_path: Path, chain:
     assert len(config.origins) > 5
     examples = {"connect", "addnode", "seednode", "bind", "onlynet", "uacomment", "dnsserver", "debug", "checkpoints"}
     examples |= {"metrics", "whitelist", "whitebind", "externalip", "proxy", "onion"}
+    examples |= {"server", "rpcport", "rpcauth", "rpcwhitelist", "rpcbind", "rpcallowip"}
     network = {"port", "minimumchainwork", "signetchallenge", "signetseednode", "mocktime"}
     written = {name for name, origin in config.origins.items() if not origin.startswith("implied")}
     for name in written - examples - network - {"chain"}:
