@@ -91,16 +91,21 @@ def find_folder(config_args: Sequence[str], *, ask: bool) -> Path:
 
     A configuration or a chain names it; otherwise it is the one that runs, below the data directory.
     """
-    if not config_args:  # reading the configuration takes longer than everything else before the prompt
-        from ccnode.options import Config
-
-        return choose(Config().datadir, ask=ask)
+    if not config_args:
+        return choose(default_datadir(), ask=ask)
     from ccnode.config import load_config
 
     config = load_config(config_args)
     if config.conf is not None or "chain" in config.origins:
         return config.folder
     return choose(config.datadir, ask=ask)
+
+
+def default_datadir() -> Path:
+    """Where a node's data is when nobody says. Found without reading any configuration, which takes its time."""
+    from ccnode.options import Config
+
+    return Config().datadir
 
 
 def run_all(shell: Shell, lines: Iterable[str]) -> int:
