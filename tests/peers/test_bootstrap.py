@@ -231,7 +231,7 @@ def test_dns_answers_are_some_days_old_and_have_a_source_of_their_own() -> None:
     assert {entry.source for entry in known} == {NetworkAddress.internal("x9.seed0.example.")}
 
 
-# -- seed nodes ---------------------------------------------------------------------------------------------------------
+# -- seed nodes -------------------------------------------------------------------------------------------------------
 
 
 def test_the_first_seed_node_is_used_at_once_if_no_address_is_known(caplog: pytest.LogCaptureFixture) -> None:
@@ -273,7 +273,7 @@ def test_seed_nodes_are_used_in_an_order_of_chance() -> None:
     assert {Scene(seed=seed).seed_nodes("a", "b", "c").due() for seed in range(30)} == {"a", "b", "c"}
 
 
-# -- fixed seeds ---------------------------------------------------------------------------------------------------------
+# -- fixed seeds ------------------------------------------------------------------------------------------------------
 
 
 def test_fixed_seeds_are_added_after_a_minute_without_addresses(caplog: pytest.LogCaptureFixture) -> None:
