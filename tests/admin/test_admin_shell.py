@@ -1,6 +1,7 @@
 """``ccnode shell`` against a real node: commands by ``-e``, through a pipe, and at a prompt on a pseudo-terminal."""
 
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -107,6 +108,68 @@ def test_prompt(tmp_path: Path) -> None:
         finally:
             terminal.close()
     assert "getblockhash 0" in (node.folder / "shell_history").read_text()
+
+
+def test_typing(tmp_path: Path) -> None:
+    with NodeProcess(tmp_path) as node:
+        terminal = Terminal(*SHELL, f"--datadir={node.datadir}")  # the only node there
+        try:
+            terminal.expect("regtest │ waiting for peers")
+            terminal.type('echo {"a":\r')
+            terminal.expect(r"\.\.\.")
+            terminal.type("1}\r")
+            terminal.expect(r'"\{\\"a\\":\\n1\}"')
+            terminal.expect("ccnode>")
+            terminal.type("pe")
+            terminal.expect("Lists the connections")
+            terminal.type("ers\r")
+            terminal.expect("no peers")
+            terminal.expect("ccnode>")
+            terminal.type("echo {")
+            terminal.expect("echo")
+            terminal.type("\x1b[A")  # up, to the line that begins like this
+            terminal.expect(r'"a":')
+            terminal.type("\x03")
+            terminal.expect("ccnode>")
+            terminal.type("watch status --every 1s\r")
+            terminal.expect("every 1s: status .* q leaves")
+            terminal.expect("lateness")
+            terminal.type("q")
+            terminal.expect("ccnode>")
+            terminal.type("stop\r")
+            terminal.expect(r"stop the node\? \[y/N\]")
+            terminal.type("n\r")
+            terminal.expect("the node goes on")
+            terminal.expect("ccnode>")
+            terminal.type("stop\r")
+            terminal.expect(r"stop the node\? \[y/N\]")
+            terminal.type("y\r")
+            terminal.expect("ccnode stopping")
+            assert node.process.wait(SECONDS) == 0
+            terminal.expect("the node does not answer")
+            terminal.type("exit\r")
+            assert terminal.exit_status() == 0
+        finally:
+            terminal.close()
+    assert stat.S_IMODE((node.folder / "shell_history").stat().st_mode) == 0o600
+
+
+def test_two_shells_share_the_history(tmp_path: Path) -> None:
+    with NodeProcess(tmp_path) as node:
+        terminals = [Terminal(*SHELL, *of(node)) for _ in range(2)]
+        try:
+            for number, terminal in enumerate(terminals):
+                terminal.expect("regtest │")
+                terminal.type(f"echo number-{number}\r")
+                terminal.expect(f'"number-{number}"')
+                terminal.expect("ccnode>")
+                terminal.type("\x04")
+                assert terminal.exit_status() == 0
+        finally:
+            for terminal in terminals:
+                terminal.close()
+        lines = (node.folder / "shell_history").read_text().split("\n")
+        assert [line for line in lines if line.startswith("+")] == ["+echo number-0", "+echo number-1"]
 
 
 def test_prompt_without_a_node(tmp_path: Path) -> None:
