@@ -57,12 +57,14 @@ SHELL_HEAD = f"""# The shell
 
 {MADE_BY}
 
-`ccnode shell` attaches to a running node, found by `-c`, `--chain`, `--datadir` or `--socket`. Several may be attached
-at once; the node does not notice. With `--read-only` nothing can be changed. `ccnode shell -e COMMAND` runs one command
-and leaves, with status 1 if it failed; without a terminal the commands are read from standard input, one in a line.
+`ccnode shell` attaches to the node that runs below the default data directory, or to the one that `-c`, `--chain`,
+`--datadir` or `--socket` name. Several may be attached at once; the node does not notice. With `--read-only` nothing can
+be changed. `ccnode shell -e COMMAND` runs one command and leaves, with status 1 if it failed; without a terminal the
+commands are read from standard input, one in a line.
 
 A line is a word of the shell's or a [command of the node's](rpc.md), then its arguments in the quoting of the system's
-shell. `| COMMAND` gives the output to a program, `> FILE` and `>> FILE` write it, `#` begins a comment. Words show
+shell. `| COMMAND` gives the output to a program, `> FILE` and `>> FILE` write it, `#` begins a comment. JSON needs no
+quotes, and an open quote or bracket goes on to the next line. Words show
 tables in human units, of the width of the terminal; `--json` gives the exact answer. Long output is shown in pages.
 
 Tab completes words, options and values, those as well that only the node knows. Ctrl-R searches the history, Ctrl-C
