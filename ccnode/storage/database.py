@@ -12,12 +12,14 @@ transaction, a power failure may lose the last ones, and neither damages the fil
 opened. There is no chain state in here: whoever deletes the file loses known addresses, bans and marks, not headers.
 
 The schema is built by named steps that are recorded in the database. A step that a release has shipped is never
-edited; a change is a new step.
+edited; a change is a new step. Another database that is kept in the same way brings a `Schema` of its own, in which
+there is a table ``state`` as well.
 """
 
 import sqlite3
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -34,6 +36,18 @@ BUSY_SECONDS: Final = 1.0
 """How long to wait for a lock that another program holds. Only this process is meant to write."""
 
 migrations: Final = sqlite_utils.Migrations("ccnode")
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a database is for."""
+
+    migrations: sqlite_utils.Migrations
+    loss: str
+    """What is lost without the file: tells people what moving a damaged one away costs."""
+
+
+NODE: Final = Schema(migrations, "known addresses, bans and marks on headers are lost, headers are not")
 
 
 @migrations(name="0001_first_tables")
@@ -89,7 +103,9 @@ def _bans(db: sqlite_utils.Database) -> None:
 class Database:
     """An open database and its worker. Call `close` when done."""
 
-    def __init__(self, path: Path, network: str, on_fault: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, path: Path, network: str, on_fault: Callable[[BaseException], None], schema: Schema = NODE
+    ) -> None:
         """Open or create ``path``, bring its schema up to date and check that it belongs to ``network``.
 
         ``network`` is any text that tells networks apart. ``on_fault`` hears of a `post` that failed; it must not wait.
@@ -97,6 +113,7 @@ class Database:
         """
         self.path = path
         self._on_fault = on_fault
+        self._schema = schema
         self._jobs: deque[tuple[Callable[[], Any], AsyncResult | None]] = deque()
         self._pump: gevent.Greenlet | None = None
         self._closed = False
@@ -178,12 +195,12 @@ class Database:
         if isinstance(error, sqlite3.OperationalError):  # locked, no such directory, read-only
             return StartupError(f"cannot open {self.path}: {error}", ExitStatus.DATADIR)
         return StartupError(
-            f"{self.path} is damaged ({error}); move it away to start with an empty one "
-            "(known addresses, bans and marks on headers are lost, headers are not)",
+            f"{self.path} is damaged ({error}); move it away to start with an empty one ({self._schema.loss})",
             ExitStatus.DAMAGED,
         )
 
     def _migrate(self, network: str) -> None:
+        migrations = self._schema.migrations
         known = {step.name for step in migrations.pending(sqlite_utils.Database(memory=True, execute_plugins=False))}
         newer = {step.name for step in migrations.applied(self._db)} - known
         if newer:

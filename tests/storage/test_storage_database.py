@@ -16,7 +16,7 @@ import sqlite_utils
 
 from ccnode.errors import ExitStatus, StartupError, StorageError
 from ccnode.storage import database as module
-from ccnode.storage.database import Database
+from ccnode.storage.database import NODE, Database, Schema
 from ccnode.storage.state import get_state, load_invalid_headers, replace_invalid_headers, set_state
 from tests.support.data import ROOT
 
@@ -195,11 +195,11 @@ def test_database_of_a_later_version_is_refused(path: Path, db: Database) -> Non
     )
 
 
-def test_schema_step_is_applied_once_and_whole(path: Path, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_schema_step_is_applied_once_and_whole(path: Path, db: Database) -> None:
     db.call(set_state, "kept", "yes")
     db.close()
     steps = sqlite_utils.Migrations("ccnode")
-    for step in module.migrations.pending(sqlite_utils.Database(memory=True)):
+    for step in NODE.migrations.pending(sqlite_utils.Database(memory=True)):
         steps(name=step.name)(step.fn)
 
     @steps(name="9999_fails")
@@ -208,14 +208,14 @@ def test_schema_step_is_applied_once_and_whole(path: Path, db: Database, monkeyp
         if not allowed:
             raise sqlite3.DatabaseError("interrupted")
 
-    monkeypatch.setattr(module, "migrations", steps)
+    schema = Schema(steps, "nothing is lost")
     allowed = False
-    with pytest.raises(StartupError, match="interrupted"):
-        Database(path, "regtest", print)
+    with pytest.raises(StartupError, match=r"interrupted.*\(nothing is lost\)"):
+        Database(path, "regtest", print, schema)
     assert set(sqlite_utils.Database(path).table_names()) == TABLES
     allowed = True
     for _ in range(2):
-        database = Database(path, "regtest", print)
+        database = Database(path, "regtest", print, schema)
         assert database.call(get_state, "kept") == "yes"
         database.close()
     assert "half" in sqlite_utils.Database(path).table_names()
