@@ -54,7 +54,8 @@ def test_commands_through_a_pipe(node: NodeProcess) -> None:
     lines = "# a comment\n\ngetblockcount  # the height\nexit\ngetblockhash 7\n"
     assert run_shell(*of(node), stdin=lines) == (0, "0\n", "")
     status, output, errors = run_shell(*of(node), stdin='echo "open\ngetblockcount\n')
-    assert (status, output, errors) == (1, "", 'error: no closing quotation: echo "open\n')
+    assert (status, output, errors) == (1, "", 'error: no closing quotation: echo "open\ngetblockcount\n')
+    assert run_shell(*of(node), stdin='echo {\n"a": 1}\n') == (0, '[\n  "{\\n\\"a\\": 1}"\n]\n', "")
 
 
 def test_socket_may_be_named(node: NodeProcess) -> None:

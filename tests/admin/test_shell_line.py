@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccnode.admin.shell.line import Line, is_open, parse_line, tokens
+from ccnode.admin.shell.line import Line, is_open, join, parse_line, tokens
 from ccnode.errors import CcnodeError
 
 
@@ -27,6 +27,7 @@ from ccnode.errors import CcnodeError
         ),
         ("disconnect [::1]:8333", Line(("disconnect", "[::1]:8333"))),
         ("echo a[b", Line(("echo", "a[b"))),
+        ("peers \\\n --in --so\\\nrt age", Line(("peers", "--in", "--sort", "age"))),
         ("peers|grep -v 'a|b' | wc", Line(("peers",), pipe="grep -v 'a|b' | wc")),
         ("peers > out.txt", Line(("peers",), file=Path("out.txt"))),
         ("peers>>'my file'  # kept", Line(("peers",), file=Path("my file"), append=True)),
@@ -72,11 +73,21 @@ def test_pieces_lie_in_their_order(text: str) -> None:
     end = 0
     for token in tokens(text):
         assert end <= token.start < token.end <= len(text)
-        assert text[end : token.start].strip() == ""
+        assert text[end : token.start].replace("\\\n", "").strip() == ""
         end = token.end
-    assert text[end:].strip() == ""
+    assert text[end:].replace("\\\n", "").strip() == ""
 
 
 @given(st.lists(st.text("ab '\"\\[]{}|>#\n"), min_size=1))
 def test_what_is_quoted_comes_back(words: list[str]) -> None:
     assert parse_line(shlex.join(words)).words == tuple(words)
+
+
+def test_lines_are_joined_where_one_goes_on() -> None:
+    lines = ["peers\n", "\n", "echo 'a\n", "b' {\n", "}\n", "peers \\\n", "--in\n", 'echo "open\n', "uptime"]
+    assert list(join(lines)) == ["peers", "", "echo 'a\nb' {\n}", "peers \\\n--in", 'echo "open\nuptime']
+
+
+@given(st.lists(st.text("ab '\"\\[]{}|>#", max_size=6)))
+def test_joining_loses_nothing(lines: list[str]) -> None:
+    assert "\n".join(join(lines)) == "\n".join(lines)

@@ -214,6 +214,23 @@ def test_a_restart_is_noticed_once() -> None:
     assert node.known_commands == {}  # asked for again
 
 
+def test_a_restart_within_seconds_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("ccnode.admin.shell.toolbar.time.time", lambda: now)
+    node = Node(uptime=1)
+    toolbar = Toolbar(node)
+    assert not toolbar.restarted()
+    node.gone = True
+    assert not toolbar.restarted()
+    node.gone = False
+    node.answers["uptime"] = 1  # it was busy
+    assert not toolbar.restarted()
+    node.gone = True
+    assert not toolbar.restarted()
+    node.gone, now, node.answers["uptime"] = False, 1001.5, 0
+    assert toolbar.restarted()
+
+
 def test_a_node_that_is_gone_and_back() -> None:
     node = Node()
     toolbar = Toolbar(node)

@@ -2,12 +2,13 @@
 
 A line is words in the system shell's quoting, then perhaps ``> FILE`` or ``>> FILE``, or ``| COMMAND``: everything
 after the first bar outside quotes belongs to the system's shell. ``#`` begins a comment. A word that begins with a
-bracket is JSON: it goes on to the bracket that closes it, spaces and quotes included.
+bracket is JSON: it goes on to the bracket that closes it, spaces and quotes included. Quotes, brackets and a backslash
+at the end go on to the next line.
 
 `tokens` never fails, so that a prompt can colour and complete a line that is half typed; `parse_line` is strict.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -75,12 +76,27 @@ def is_open(text: str) -> bool:
     return any(token.missing for token in tokens(text))
 
 
+def join(lines: Iterable[str]) -> Iterator[str]:
+    """Lines as somebody wrote them, put together where one belongs to the one before."""
+    waiting: list[str] = []
+    for line in lines:
+        waiting.append(line.removesuffix("\n"))
+        whole = "\n".join(waiting)
+        if not is_open(whole):
+            yield whole
+            waiting.clear()
+    if waiting:
+        yield "\n".join(waiting)
+
+
 def tokens(text: str) -> Iterator[Token]:
     """The pieces of a line, in their order."""
     at = 0
     while at < len(text):
         if text[at].isspace():
             at += 1
+        elif text.startswith("\\\n", at):
+            at += 2
         elif text[at] == "#":
             yield Token("comment", text[at:], at, len(text))
             return
@@ -115,6 +131,7 @@ def _word(text: str, start: int) -> Token:
         elif text[at] == "\\":
             part, at = text[at + 1 : at + 2], at + 2
             missing = "" if part else "character after the backslash"
+            part = part.replace("\n", "")
         else:
             part, at = text[at], at + 1
         parts.append(part)

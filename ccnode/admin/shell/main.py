@@ -12,6 +12,7 @@ from typing import Final
 
 from ccnode.admin.client import find_socket
 from ccnode.admin.shell.discovery import choose
+from ccnode.admin.shell.line import join
 from ccnode.admin.shell.remote import Remote
 from ccnode.admin.shell.session import Leave, Shell
 from ccnode.errors import CcnodeError
@@ -111,7 +112,7 @@ def default_datadir() -> Path:
 def run_all(shell: Shell, lines: Iterable[str]) -> int:
     """Run lines up to the first that fails; 0 or 1."""
     try:
-        for line in lines:
+        for line in join(lines):
             if not shell.run(line):
                 return 1
     except Leave:

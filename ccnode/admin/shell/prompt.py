@@ -13,7 +13,7 @@ from prompt_toolkit.styles import Style
 
 from ccnode.admin.shell.completion import Words
 from ccnode.admin.shell.lexer import STYLES, Colours
-from ccnode.admin.shell.line import is_open
+from ccnode.admin.shell.line import is_open, join
 from ccnode.admin.shell.session import Leave, Shell
 from ccnode.admin.shell.toolbar import Toolbar
 
@@ -62,7 +62,8 @@ def _prompt_once(shell: Shell, toolbar: Toolbar, session: "PromptSession[str]") 
     try:
         if text.strip() and toolbar.restarted():
             print(RESTARTED)
-        shell.run(text)
+        for line in join(text.split("\n")):  # several, where they were pasted
+            shell.run(line)
     except KeyboardInterrupt:
         print("cancelled")
 

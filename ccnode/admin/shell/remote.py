@@ -6,9 +6,12 @@ simply there again. A stream of events keeps its own connection.
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ccnode.admin.client import DEFAULT_TIMEOUT, Events, call, subscribe
+
+TIMEOUT: Final = 60.0
+"""Seconds that a word of the shell's waits for the node."""
 
 
 class Remote:
@@ -20,12 +23,14 @@ class Remote:
         self.read_only = read_only
         self._commands: Mapping[str, Mapping[str, Any]] | None = None
 
-    def call(self, method: str, *params: object, timeout: float = DEFAULT_TIMEOUT) -> Any:
-        """The result of one command. RpcError if the node refuses, NotRunning if nobody answers."""
+    def call(self, method: str, *params: object, timeout: float = TIMEOUT) -> Any:
+        """The result of one command. RpcError if the node refuses, NotRunning if nobody answers in time (seconds)."""
         return call(self._find(), method, params, timeout=timeout, read_only=self.read_only)
 
     def call_words(self, method: str, words: Sequence[str]) -> Any:
-        """The same with words as a person typed them; the node reads each by the type it declares."""
+        """The same with words as a person typed them; the node reads each by the type it declares. It may take its
+        time: some commands wait for something to happen.
+        """
         return call(self._find(), method, words, timeout=DEFAULT_TIMEOUT, words=True, read_only=self.read_only)
 
     def subscribe(self, topics: Sequence[str], options: Mapping[str, object] | None = None) -> Events:

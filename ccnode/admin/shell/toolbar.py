@@ -39,7 +39,10 @@ class Toolbar:
     def __init__(self, remote: Remote) -> None:
         self.text: StyleAndTextTuples = []
         self._remote = remote
-        self._started: float | None = None
+        self._started = self._seen = 0.0
+        """When the node was started and when it answered last, Unix seconds; zeros before its first answer."""
+        self._failed = False
+        """It did not answer since."""
         self._restarted = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -77,12 +80,16 @@ class Toolbar:
         self._remote.commands  # noqa: B018
 
     def _look(self, timeout: float) -> None:
-        status = self._remote.call("status", timeout=timeout)
-        started = time.time() - self._remote.call("uptime", timeout=timeout)
-        if self._started is not None and abs(started - self._started) > SAME:
+        try:
+            status = self._remote.call("status", timeout=timeout)
+            started = time.time() - self._remote.call("uptime", timeout=timeout)
+        except CcnodeError:
+            self._failed = True
+            raise
+        if self._seen and (abs(started - self._started) > SAME or (self._failed and started > self._seen)):
             self._restarted.set()
             self._remote.forget()
-        self._started = started
+        self._started, self._seen, self._failed = started, time.time(), False
         self.text = line(status, read_only=self._remote.read_only)
 
 
