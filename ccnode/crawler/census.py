@@ -52,9 +52,12 @@ LEAVE_SECONDS: Final = 5.0
 
 
 class Sink(Protocol):
-    """Who keeps what a round learns. A call may block; there is one at a time."""
+    """Who keeps what a round learns (``store.py``). A call may block; there is one at a time.
 
-    def learned(self, source: bytes, entries: Sequence[PackedEntry]) -> None:
+    What a visit heard is handed over no later than the visit, so that whoever resumes a round misses no address.
+    """
+
+    def learned(self, source: bytes | str, entries: Sequence[PackedEntry]) -> None:
         """The node with the packed key ``source`` named these addresses."""
         ...
 
@@ -159,8 +162,12 @@ class Census:
         *,
         on_visit: Callable[[Visit], None] = lambda _visit: None,
         ask_addresses: bool = True,
+        keep_adverts: bool = False,
     ) -> None:
-        """:param on_visit: hears of every address that was dialed; it must not wait."""
+        """
+        :param on_visit: hears of every address that was dialed; it must not wait.
+        :param keep_adverts: the sink is told everything that nodes name, and not only what is new.
+        """
         self.frontier = frontier
         self.limits = limits
         self.progress = Progress(clock.steady())
@@ -168,8 +175,9 @@ class Census:
         self._visitor = visitor
         self._sink = sink
         self._clock = clock
-        self._on_visit = on_visit
+        self.on_visit = on_visit
         self._ask_addresses = ask_addresses
+        self._keep_adverts = keep_adverts
         self._changed = Event()
         self._end: End | None = None
         self._visits: list[Visit] = []
@@ -253,8 +261,10 @@ class Census:
             self._note_decided()
 
         def on_addresses(entries: list[PackedEntry]) -> None:
-            self.frontier.vouch(row, entries)
-            self._learned.append((self.frontier.table.keys[row], entries))
+            new = self.frontier.vouch(row, entries)
+            heard = entries if self._keep_adverts else new
+            if heard:
+                self._learned.append((self.frontier.table.keys[row], heard))
             self._changed.set()
 
         def on_dialed() -> None:
@@ -310,7 +320,7 @@ class Census:
         progress.collected[visit.collected] = progress.collected.get(visit.collected, 0) + 1
         self._visits.append(visit)
         self._note_decided()
-        self._on_visit(visit)
+        self.on_visit(visit)
 
     def _note_decided(self) -> None:
         """Remember since when nothing but parked visits is left."""
@@ -349,8 +359,8 @@ class Census:
 
     def _hand_over(self) -> None:
         learned, self._learned = self._learned, []
+        visits, self._visits = self._visits, []
         for source, entries in learned:
             self._sink.learned(source, entries)
-        visits, self._visits = self._visits, []
         if visits:
             self._sink.record(visits)

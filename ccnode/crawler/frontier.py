@@ -27,7 +27,7 @@ from typing import Final
 
 from ccnode.crawler.guard import Guard, network_of
 from ccnode.crawler.outcome import Outcome
-from ccnode.crawler.table import ACTIVE, BY_DNS, BY_SEED, BY_STORE, HELD, QUEUED, AddressTable
+from ccnode.crawler.table import ACTIVE, BY_SEED, BY_STORE, HELD, QUEUED, AddressTable
 from ccnode.rng import Rng
 from ccnode.wire.address import IPV4_IN_IPV6, Network
 from ccnode.wire.addresses import IP_KEY_SIZE, PackedEntry
@@ -128,34 +128,47 @@ class Frontier:
 
     # -- addresses in --------------------------------------------------------------------------------------------
 
-    def seed(self, keys: Iterable[bytes], source: int = BY_SEED) -> list[int]:
-        """Queue addresses that no peer named: they cost nobody anything. The rows of those that are new."""
-        rows = []
+    def seed(self, keys: Iterable[bytes], source: int = BY_SEED) -> list[bytes]:
+        """Queue addresses that no peer named: they cost nobody anything. Returns the keys that are new."""
+        new = []
         for key in map(self._guard.locate, keys):
             if self.table.find(key) is None:
                 row = self._add(key, source)
                 if row is not None:
-                    rows.append(row)
-                    self._queue(row, BEST_BUCKET if source in (BY_SEED, BY_DNS) else BUCKET_STORED)
-        return rows
+                    new.append(key)
+                    self._queue(row, BUCKET_STORED if source == BY_STORE else BEST_BUCKET)
+        return new
 
-    def restore(self, key: bytes, source: bytes | None, outcome: Outcome | None) -> None:
-        """Take in an address of an interrupted round; ``source`` is a key already restored, or None."""
+    def restore(self, key: bytes, source: bytes | None, seen: int, outcome: Outcome | None) -> None:
+        """Take in an address of an interrupted round, held if it has no ``outcome``; see `resume`.
+
+        :param source: the key of an address restored before, or None for no peer.
+        :param seen: when it was seen, Unix seconds.
+        """
         known = None if source is None else self.table.find(source)
         row = self._add(key, BY_STORE if known is None else known)
-        if row is None:
+        if row is None or self.table.state(row) != HELD:
             return
-        if outcome is not None:
-            self.table.finish(row, outcome)
-        elif self.table.state(row) == HELD:
-            self._offer(row, self.table.source(row))
+        self.table.vouch(row, seen)
+        if outcome is None:
+            return
+        if outcome.dialed:
+            self._within_quotas(key)
+            self._charge(self.table.source(row))
+        self.done(row, outcome)
 
-    def vouch(self, source: int, entries: Iterable[PackedEntry]) -> list[bytes]:
-        """The peer at row ``source`` names these addresses, none of them twice; returns the keys that are new."""
+    def resume(self) -> None:
+        """All is restored: what is held is offered to those who vouched for it, as if they did so now."""
+        for row in range(len(self.table)):
+            if self.table.state(row) == HELD:
+                self._offer(row, self.table.source(row))
+
+    def vouch(self, source: int, entries: Iterable[PackedEntry]) -> list[PackedEntry]:
+        """The peer at row ``source`` names these addresses, none of them twice; returns those that are new."""
         table, find, locate, self_key = self.table, self.table.find, self._guard.locate, self.table.keys[source]
         new = []
-        for seen, _services, key in entries:
-            key = locate(key)
+        for seen, services, wire_key in entries:
+            key = locate(wire_key)
             if key == self_key:
                 continue
             row = find(key)
@@ -163,7 +176,7 @@ class Frontier:
                 row = self._add(key, source)
                 if row is None:
                     continue
-                new.append(key)
+                new.append((seen, services, key))
             count = table.vouch(row, seen)
             state = table.state(row)
             if state == HELD:
@@ -182,13 +195,16 @@ class Frontier:
 
     def _offer(self, row: int, source: int) -> None:
         """``source`` vouches for a held row: queue it if that has credit."""
-        credit = FIRST_CREDIT if source >= BY_STORE else self._credit.get(source, FIRST_CREDIT)
-        if credit <= 0:
+        if source < BY_STORE and self._credit.get(source, FIRST_CREDIT) <= 0:
             self._held.setdefault(source, array("I")).append(row)
             return
-        self._credit[source] = credit - 1
+        self._charge(source)
         self.table.set_source(row, source)
         self._queue(row, self._bucket(row))
+
+    def _charge(self, source: int) -> None:
+        if source < BY_STORE:
+            self._credit[source] = self._credit.get(source, FIRST_CREDIT) - 1
 
     def _queue(self, row: int, bucket: int) -> None:
         if self.table.state(row) != HELD:
@@ -269,18 +285,24 @@ class Frontier:
     def dialed(self, row: int) -> None:
         """The dial is over, well or badly: its lane and its ranges have room for another."""
         self.lanes[network_of(self.table.keys[row])].dialing -= 1
-        for group, _ in self._groups(row):
+        for group, limit in self._groups(row):
             left = self._dialing_in[group] - 1
             if left:
                 self._dialing_in[group] = left
             else:
                 del self._dialing_in[group]
-            waiting = self._waiting.get(group)
-            if waiting:
-                again = waiting.pop()
-                self._push(again, self._bucket(again))
-                if not waiting:
-                    del self._waiting[group]
+            self._wake(group, limit - left)
+
+    def _wake(self, group: bytes | int, count: int) -> None:
+        """Let up to ``count`` of those that wait for room in a group try again."""
+        waiting = self._waiting.get(group)
+        while waiting and count:
+            row = waiting.pop()
+            if self.table.state(row) == QUEUED:  # it may have come to its turn by another entry in its lane
+                self._push(row, self._bucket(row))
+                count -= 1
+        if waiting is not None and not waiting:
+            del self._waiting[group]
 
     def done(self, row: int, outcome: Outcome) -> None:
         """An active row has its outcome."""

@@ -28,7 +28,7 @@ class Outcome(Enum):
 
     sentence: str
 
-    def __new__(cls, value: str, sentence: str) -> Outcome:
+    def __new__(cls, value: str, sentence: str = "") -> Outcome:
         outcome = object.__new__(cls)
         outcome._value_ = value
         outcome.sentence = sentence

@@ -28,7 +28,8 @@ STATE_OF: Final = {outcome: _FIRST_FINAL + i for i, outcome in enumerate(_OUTCOM
 BY_SEED, BY_DNS, BY_STORE = 0xFFFF_FFFF, 0xFFFF_FFFE, 0xFFFF_FFFD
 """Who vouches for addresses that no peer named: a person, a DNS seed, an earlier round. Above every row."""
 
-_VIA: Final = {BY_SEED: "seed", BY_DNS: "dns", BY_STORE: "stored"}
+VIA: Final = {BY_SEED: "seed", BY_DNS: "dns", BY_STORE: "stored"}
+"""The same as in `Visit.via`."""
 MAX_VOUCHERS: Final = 255
 
 
@@ -109,11 +110,11 @@ class AddressTable:
     def source_key(self, row: int) -> bytes | str:
         """The same as in `Visit.source`."""
         source = self._sources[row]
-        return SEED_SOURCE if source in _VIA else self.keys[source]
+        return SEED_SOURCE if source in VIA else self.keys[source]
 
     def via(self, row: int) -> str:
         """The same as in `Visit.via`."""
-        return _VIA.get(self._sources[row], "gossip")
+        return VIA.get(self._sources[row], "gossip")
 
     def count(self, state: int) -> int:
         """Rows in a state."""

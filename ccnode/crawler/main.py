@@ -1,0 +1,70 @@
+"""The crawler's command line.
+
+::
+
+    crawl.py crawl [OPTIONS]         one complete round
+    crawl.py probe HOST...           look at these nodes closely, and at no others
+    crawl.py watch [OPTIONS]         round after round, revisiting by expected uptime
+    crawl.py report                  one page of HTML about what was found
+    crawl.py show NODE               what is known about a node, and why it was not counted
+    crawl.py diff [A B]              what changed from one round to another
+    crawl.py export FORMAT           files for other programs
+    crawl.py merge FILE...           put the files of several vantage points together
+
+``crawl.py WORD --help`` tells the options of each. As in ``ccnode``, gevent's patch comes before all other imports.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Final
+
+from ccnode.cli import patch
+from ccnode.errors import CcnodeError, ConfigError, ExitStatus, StartupError, StorageError
+
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "crawl": ("ccnode.crawler.round", "crawl"),
+    "probe": ("ccnode.crawler.probe", "probe"),
+    "watch": ("ccnode.crawler.watch", "watch"),
+    "report": ("ccnode.crawler.report", "report"),
+    "show": ("ccnode.crawler.compare", "show"),
+    "diff": ("ccnode.crawler.compare", "diff"),
+    "export": ("ccnode.crawler.export", "export"),
+    "merge": ("ccnode.crawler.merge", "merge"),
+}
+"""Word to the module and the function that does it: ``function(arguments) -> exit status``."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the process's exit status (`ExitStatus`)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("--help", "-h", "help"):
+        assert __doc__ is not None
+        print(__doc__.split("::\n\n", 1)[1], end="")
+        return ExitStatus.OK
+    try:
+        patch()
+        return find_command(arguments[0])(arguments[1:])
+    except KeyboardInterrupt:  # before there is anything to keep
+        return ExitStatus.OK
+    except StartupError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_status
+    except StorageError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return ExitStatus.DAMAGED
+    except CcnodeError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return ExitStatus.FAULT
+
+
+def find_command(word: str) -> Callable[[Sequence[str]], int]:
+    """The command of that name; ConfigError names the nearest one."""
+    if word not in COMMANDS:
+        near = get_close_matches(word, COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
+        raise ConfigError(f"unknown command {word}; {hint}")
+    module, function = COMMANDS[word]
+    command: Callable[[Sequence[str]], int] = getattr(import_module(module), function)
+    return command
