@@ -165,7 +165,7 @@ def _graphs(top: Top, height: int) -> list[Line]:
 
 def _graph(name: str, style: str, traffic: Traffic, width: int, height: int) -> list[Line]:
     rates = list(traffic.rates)[-width + 1 :]
-    peak = f", at most {units.rate(max(rates))}" if rates else ""
+    peak = f", at most {units.rate(max(*rates, traffic.now or 0.0))}" if rates else ""
     title = _pad([("class:title", f" {name} {units.rate(traffic.now)}"), ("", peak)], width)
     return [title, *(_pad([("", " "), (style, line)], width) for line in bars(rates, width=width - 1, height=height))]
 
