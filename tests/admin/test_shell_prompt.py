@@ -122,6 +122,7 @@ def test_without_a_node_nothing_is_offered() -> None:
     node.gone = True
     assert offered("disconnect ", node) == []
     assert offered("getpeerinfo ", node) == []
+    assert offered("pee", node) == ["peers", "peer"]  # the shell's own
 
 
 def test_what_needs_quotes_gets_them() -> None:

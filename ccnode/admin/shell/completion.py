@@ -9,6 +9,7 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
@@ -205,10 +206,9 @@ class Words(Completer):
         if known is not None and time.monotonic() - known[0] < FRESH_SECONDS:
             return known[1]
         find = KINDS.get(completion)
-        try:
-            found = list(find(self._remote)) if find is not None else []
-        except CcnodeError:
-            found = []
+        found: list[Offer] = []
+        with suppress(CcnodeError):  # what was found before it failed is good
+            found.extend(find(self._remote) if find is not None else ())
         self._known[completion] = time.monotonic(), found
         return found
 
