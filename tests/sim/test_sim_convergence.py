@@ -3,7 +3,7 @@
 import pytest
 
 from ccnode.peers.peer import ConnectionType
-from tests.support.sim_worlds import DAY, MINUTE, components, is_diverse, network, settle
+from tests.support.sim_worlds import DAY, HOUR, MINUTE, components, is_diverse, network, settle
 
 
 def check_full_and_diverse(seed: int, nodes: int, seed_knows: int, limit: float) -> None:
@@ -94,7 +94,7 @@ def test_an_anchor_that_is_gone_is_replaced() -> None:
 @pytest.mark.long
 def test_two_hundred_nodes_keep_their_peers_for_a_day() -> None:
     """Connections break every six hours or so: at every full hour all but one node in 50 have all their peers."""
-    net, nodes = network(6, 200, lost_dials=0.02, lifetime=6 * 3600)
+    net, nodes = network(1, 200, lost_dials=0.02, lifetime=6 * HOUR)
     assert settle(net, nodes, 5 * MINUTE) is not None
     for _ in range(24):
         net.run(DAY / 24)
