@@ -6,6 +6,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from ccnode.cli import patch
+
+patch()
+
 from ccnode.crawler.main import main
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@
     crawl.py export FORMAT           files for other programs
     crawl.py merge FILE...           put the files of several vantage points together
 
-``crawl.py WORD --help`` tells the options of each. As in ``ccnode``, gevent's patch comes before all other imports.
+``crawl.py WORD --help`` tells the options of each. ``tools/crawl.py`` has made the standard
+library cooperative before it imports this.
 """
 
 import sys
@@ -20,7 +21,6 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Final
 
-from ccnode.cli import patch
 from ccnode.errors import CcnodeError, ConfigError, ExitStatus, StartupError, StorageError
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -44,7 +44,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(__doc__.split("::\n\n", 1)[1], end="")
         return ExitStatus.OK
     try:
-        patch()
         return find_command(arguments[0])(arguments[1:])
     except KeyboardInterrupt:  # before there is anything to keep
         return ExitStatus.OK
