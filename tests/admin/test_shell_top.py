@@ -317,7 +317,7 @@ def test_the_node_goes_away_and_comes_back() -> None:
     top = make_top()
     press(top, "enter")
     top.receive(Silence(NOW + 1, "no node is running"))
-    assert "no answer since" in screen(top)[0]
+    assert "no answer for" in screen(top)[0]
     top.receive(make_look(make_peer(0), at=9, uptime=2))
     assert "no answer" not in screen(top)[0]
     assert "the node was restarted" in screen(top)[-1]
@@ -463,7 +463,7 @@ def test_the_node_restarts_under_the_screen(tmp_path: Path) -> None:
     with NodeProcess(tmp_path) as node, TopScreen(node) as top:
         top.shows("no connections")
         node.stop()
-        top.shows("no answer since")
+        top.shows("no answer for")
         node.restart()
         top.shows(r"the node (was restarted|answers again)")
         wait_until(lambda: comes_and_is_logged(node, top))

@@ -64,7 +64,7 @@ def _state(top: Top, look: Look) -> Line:
     if top.table.filter:
         marks.append(f"{len(top.table.rows)} with {top.table.filter}")
     if top.silence is not None:
-        marks.append(f"no answer since {units.age(look.time, time.time())}")
+        marks.append(f"no answer for {units.age(look.time, time.time())}")
     if top.paused:
         marks.append("paused")
     return [("class:alarm", f" {mark} ") for mark in marks]
