@@ -33,6 +33,9 @@ from ccnode.wire.addresses import PackedEntry, pack_address, unpack_address
 BATCH: Final = 20_000
 """Addresses heard of that do not wait for a visit's end to be written; and rows that `Store.resume` reads at a time."""
 
+CACHE_KIB: Final = 16_000
+"""Of the file in memory. An index of a million addresses does not fit; ten times as much would hardly be quicker."""
+
 RUNNING: Final = "running"
 COMPLETE: Final = "complete"
 
@@ -42,14 +45,14 @@ _ADD_NODE: Final = (
 _FIND_NODE: Final = "SELECT id FROM nodes WHERE key = ?"
 _HEAR: Final = f"""
     INSERT INTO addresses (round, node, source, via, heard, claimed_time)
-    VALUES (?, ({_FIND_NODE}), ({_FIND_NODE}), ?, ?, ?) ON CONFLICT (round, node) DO NOTHING
+    VALUES (?, ({_FIND_NODE}), ?, ?, ?, ?) ON CONFLICT (round, node) DO NOTHING
 """
 _DECIDE: Final = f"""
     INSERT INTO addresses (round, node, source, via, heard, claimed_time, outcome)
     VALUES (?, ({_FIND_NODE}), ({_FIND_NODE}), ?, ?, 0, ?)
     ON CONFLICT (round, node) DO UPDATE SET outcome = excluded.outcome, source = excluded.source, via = excluded.via
 """
-_ADVERTISE: Final = f"INSERT OR REPLACE INTO adverts VALUES (?, ({_FIND_NODE}), ({_FIND_NODE}), ?, ?)"
+_ADVERTISE: Final = f"INSERT OR REPLACE INTO adverts VALUES (?, ?, ({_FIND_NODE}), ?, ?)"
 _VISIT: Final = f"""
     INSERT INTO visits (round, node, asn, {", ".join(VISIT_COLUMNS)})
     VALUES ({", ".join("?" * (len(VISIT_COLUMNS) + 3))})
@@ -110,6 +113,7 @@ class Store:
         self._as_of = autonomous_system
         self._keep_adverts = keep_adverts
         self._database = Database(path, chain, _raise, CENSUS)
+        self._database.call(_set_cache)
         self._one_at_a_time = BoundedSemaphore()
         self._heard: list[Heard] = []
         self._count = 0
@@ -209,6 +213,10 @@ def _raise(error: BaseException) -> None:
 # On the database's worker.
 
 
+def _set_cache(db: SqliteDatabase) -> None:
+    db.conn.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+
+
 def _begin(db: SqliteDatabase, vantage: str, started: float, config: str) -> int:
     values = vantage, started, RUNNING, config
     cursor = db.conn.execute("INSERT INTO rounds (vantage, started, status, config) VALUES (?, ?, ?, ?)", values)
@@ -285,9 +293,10 @@ def _write(
 
 
 def _write_heard(connection: Connection, number: int, heard: Heard, keep_adverts: bool) -> None:
-    source, via, now = heard.source, heard.via, heard.time
-    if source is not None:
-        connection.execute(_ADD_NODE, node_row(source, now))
+    via, now, source = heard.via, heard.time, None
+    if heard.source is not None:
+        connection.execute(_ADD_NODE, node_row(heard.source, now))
+        (source,) = connection.execute(_FIND_NODE, [heard.source]).fetchone()
     connection.executemany(_ADD_NODE, (node_row(key, now) for _, _, key in heard.entries))
     connection.executemany(_HEAR, ((number, key, source, via, now, seen) for seen, _, key in heard.entries))
     if keep_adverts and source is not None:
