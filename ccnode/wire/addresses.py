@@ -35,7 +35,8 @@ _ENTRY_HEAD: Final = Struct("<IQ16s")
 _ENTRY_SIZE: Final = _ENTRY_HEAD.size + PORT.size
 _ENTRY_V2_MIN_SIZE: Final = 4 + 1 + 1 + 1 + 2
 _PACKED_ENTRY: Final = Struct("<IQ18s")
-_TIME_AND_BYTE: Final = Struct("<IB")
+_HEAD_OF_V2: Final = Struct("<IBHBB")
+"""Of the shortest entry there can be: time, services, network id and size, if the services take three bytes."""
 _LONG_FORM: Final = 0xFD
 """A CompactSize of more than one byte begins with this or more."""
 
@@ -180,32 +181,32 @@ def read_packed(command: str, payload: bytes) -> list[PackedEntry]:
 def _read_packed_v2(payload: bytes, at: int, count: int) -> list[PackedEntry]:
     """``count`` entries of ``addrv2`` from offset ``at`` on."""
     entries: list[PackedEntry] = []
-    read_head, end = _TIME_AND_BYTE.unpack_from, len(payload)
+    read_head, append = _HEAD_OF_V2.unpack_from, entries.append
     for _ in range(count):
-        time, services = read_head(payload, at)
-        at += 5
-        if services == _LONG_FORM and payload[at + 1]:  # what nodes offer mostly takes two bytes
-            services = payload[at] | payload[at + 1] << 8
-            at += 2
-        elif services >= _LONG_FORM:
-            reader = Reader(payload, at - 1)
-            services, at = reader.compact_number(), reader.position
-        network_id, size = payload[at], payload[at + 1]
-        start = at + 2
+        time, services, pair, network_id, size = read_head(payload, at)
+        if services < _LONG_FORM:  # a byte of services; the next two are the id and the size
+            network_id, size, start = pair & 0xFF, pair >> 8, at + 7
+        elif services == _LONG_FORM and pair >= _LONG_FORM:  # two bytes of services
+            services, start = pair, at + 9
+        else:
+            reader = Reader(payload, at + 4)
+            services, network_id, size = reader.compact_number(), reader.u8(), reader.u8()
+            start = reader.position
+        if network_id == _IPV4_ID and size == 4:  # nearly all of them
+            at = start + 6
+            append((time, services, IPV4_IN_IPV6 + payload[start:at]))
+            continue
         if size >= _LONG_FORM:
-            reader = Reader(payload, at + 1)
+            reader = Reader(payload, start - 1)
             size = len(reader.var_bytes(MAX_ADDRV2_SIZE))
             start = reader.position - size
-        stop = start + size + 2
-        if stop > end:
-            raise IndexError
+        at = start + size + 2
         if _SIZE_OF_ID.get(network_id, size) != size:
             raise DecodeError(f"address of {size} bytes for network {network_id}")
-        if network_id == _IPV4_ID:
-            entries.append((time, services, IPV4_IN_IPV6 + payload[start:stop]))
-        elif network_id in _IDS_AS_THEY_ARE:
-            entries.append((time, services, payload[at : at + 1] + payload[start:stop]))
+        if network_id in _IDS_AS_THEY_ARE:
+            append((time, services, bytes((network_id,)) + payload[start:at]))
         elif network_id in _SIZE_OF_ID and not payload.startswith(_HIDDEN_IN_IPV6, start):
-            entries.append((time, services, payload[start:stop]))
-        at = stop
+            append((time, services, payload[start:at]))
+    if at > len(payload):
+        raise IndexError
     return entries
