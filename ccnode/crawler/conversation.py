@@ -104,7 +104,7 @@ class Events:
     """The dial is over, well or badly."""
     handshaked: Callable[[], None]
     addresses: Callable[[list[PackedEntry]], None]
-    """The peer names these, none twice in a visit."""
+    """The peer names these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,13 +158,13 @@ class Conversation(Peer):
         "_ping_at",
         "_pings",
         "_pongs_sent",
-        "_seen",
         "_setting",
         "_sock",
         "_tip",
         "_transport",
         "_wants_headers",
         "addr_messages",
+        "adverts_count",
         "connect_time",
         "handshake_time",
     )
@@ -184,7 +184,6 @@ class Conversation(Peer):
         self._messages = 0
         self._claimed: Version | None = None
         self._features: set[str] = set()
-        self._seen: set[bytes] = set()
         self._answered_at: float | None = None
         self._answer_full = False
         self._pings: list[float] = []
@@ -193,6 +192,7 @@ class Conversation(Peer):
         self._tip: Tip | None = None
         self._wants_headers = False
         self.addr_messages = 0
+        self.adverts_count = 0
         self.connect_time = 0.0
         self.handshake_time: float | None = None
 
@@ -312,7 +312,7 @@ class Conversation(Peer):
             return Collected.COMPLETE, ""
         if self._now() < until:
             return Collected.CLOSED, ""
-        return (Collected.SELF_ONLY if self._seen else Collected.DEADLINE), ""
+        return (Collected.SELF_ONLY if self.adverts_count else Collected.DEADLINE), ""
 
     def _until(self, until: float) -> float:
         if self._answered_at is None:
@@ -352,14 +352,9 @@ class Conversation(Peer):
         if len(entries) > 1:
             self._answered_at = self._now()
             self._answer_full = len(entries) == MAX_ADDR_TO_SEND
-        seen = self._seen
-        fresh = []
-        for entry in entries:
-            if entry[2] not in seen:
-                seen.add(entry[2])
-                fresh.append(entry)
-        self._events.addresses(fresh)
-        if len(seen) > MAX_ADVERTS:
+        self.adverts_count += len(entries)
+        self._events.addresses(entries)
+        if self.adverts_count > MAX_ADVERTS:
             raise Excess(f"over {MAX_ADVERTS} addresses")
 
     def _ping(self) -> None:
@@ -442,7 +437,7 @@ class Conversation(Peer):
             address_local=self.address_local,
             features=frozenset(self._features),
             collected=collected,
-            adverts_count=len(self._seen),
+            adverts_count=self.adverts_count,
             addr_messages=self.addr_messages,
             bytes_received=self.bytes_received,
             bytes_sent=self.bytes_sent,

@@ -147,9 +147,9 @@ class Frontier:
         """
         known = None if source is None else self.table.find(source)
         row = self._add(key, BY_STORE if known is None else known)
-        if row is None or self.table.state(row) != HELD:
+        if row is None or self.table.states[row] != HELD:
             return
-        self.table.vouch(row, seen)
+        self.table.vouch(row, self.table.source(row), seen)
         if outcome is None:
             return
         if outcome.dialed:
@@ -160,28 +160,31 @@ class Frontier:
     def resume(self) -> None:
         """All is restored: what is held is offered to those who vouched for it, as if they did so now."""
         for row in range(len(self.table)):
-            if self.table.state(row) == HELD:
+            if self.table.states[row] == HELD:
                 self._offer(row, self.table.source(row))
 
     def vouch(self, source: int, entries: Iterable[PackedEntry]) -> list[PackedEntry]:
-        """The peer at row ``source`` names these addresses, none of them twice; returns those that are new."""
-        table, find, locate, self_key = self.table, self.table.find, self._guard.locate, self.table.keys[source]
+        """The peer at row ``source`` names these addresses; returns those that are new."""
+        table, find, states = self.table, self.table.find, self.table.states
+        locate = self._guard.locate
         new = []
         for seen, services, wire_key in entries:
-            key = locate(wire_key)
-            if key == self_key:
-                continue
-            row = find(key)
+            row = find(wire_key)
             if row is None:
-                row = self._add(key, source)
+                key = locate(wire_key)
+                row = find(key)
                 if row is None:
-                    continue
-                new.append((seen, services, key))
-            count = table.vouch(row, seen)
-            state = table.state(row)
+                    row = self._add(key, source)
+                    if row is None:
+                        continue
+                    new.append((seen, services, key))
+            state = states[row]
+            if state > QUEUED or row == source:
+                continue  # its turn has come already
+            count = table.vouch(row, source, seen)
             if state == HELD:
                 self._offer(row, source)
-            elif state == QUEUED and count in VOUCHER_STEPS:
+            elif count in VOUCHER_STEPS:
                 self._push(row, self._bucket(row))
         return new
 
@@ -207,7 +210,7 @@ class Frontier:
             self._credit[source] = self._credit.get(source, FIRST_CREDIT) - 1
 
     def _queue(self, row: int, bucket: int) -> None:
-        if self.table.state(row) != HELD:
+        if self.table.states[row] != HELD:
             return
         if self._within_quotas(self.table.keys[row]):
             self.table.set_state(row, QUEUED)
@@ -257,7 +260,7 @@ class Frontier:
 
     def _take(self, lane: Lane) -> int | None:
         while (row := lane.pop(self._rng)) is not None:
-            if self.table.state(row) == QUEUED and self._has_room(row):
+            if self.table.states[row] == QUEUED and self._has_room(row):
                 return row
         return None
 
@@ -298,7 +301,7 @@ class Frontier:
         waiting = self._waiting.get(group)
         while waiting and count:
             row = waiting.pop()
-            if self.table.state(row) == QUEUED:  # it may have come to its turn by another entry in its lane
+            if self.table.states[row] == QUEUED:  # it may have come to its turn by another entry in its lane
                 self._push(row, self._bucket(row))
                 count -= 1
         if waiting is not None and not waiting:
@@ -317,7 +320,7 @@ class Frontier:
         held = self._held.get(source)
         while held and self._credit[source] > 0:
             row = held.pop()
-            if self.table.state(row) == HELD:
+            if self.table.states[row] == HELD:
                 self._offer(row, source)
 
     # -- the end -------------------------------------------------------------------------------------------------
@@ -332,7 +335,7 @@ class Frontier:
         Nothing may be active any more.
         """
         for row in range(len(self.table)):
-            state = self.table.state(row)
+            state = self.table.states[row]
             if state in (HELD, QUEUED):
                 self.table.finish(row, Outcome.CAPPED if state == HELD else Outcome.UNVISITED)
             outcome = self.table.outcome(row)

@@ -4,6 +4,7 @@ Before anything is dialed the preflight table says which networks are reached an
 limits the round. ``--dry-run`` ends there; its exit status tells whether the round could run.
 """
 
+import gc
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -29,9 +30,20 @@ from ccnode.wire.addresses import unpack_address
 RESERVED_FILES: Final = 100
 """File descriptors beside the connections: the store, name servers, and room to spare."""
 
+COLLECT_AT: Final = 50_000
+"""New objects between two searches for cycles: a message of addresses makes a thousand objects and no cycle."""
+
 KNOWN_SECONDS: Final = 30 * 24 * 3600
 KNOWN_NODES: Final = 50_000
 """A round begins also at the nodes that earlier ones reached in so many seconds; the most of them."""
+
+
+def prepare_process() -> None:
+    """Settings of the interpreter for work with many small objects and a worker thread."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AT)
 
 
 def round_limits(options: Options, lanes: int) -> Limits:
@@ -132,7 +144,7 @@ def open_store(parts: Parts) -> Store:
 
 def crawl(arguments: Sequence[str]) -> int:
     """The command."""
-    sys.setswitchinterval(SWITCH_INTERVAL)
+    prepare_process()
     options, config = parse("crawl", arguments, "Takes a census: visits every node that can be found, once.")
     parts = Parts(options, config)
     console = Console(stderr=options.json)

@@ -1,7 +1,7 @@
 """Every address that a round has heard of, packed.
 
 An address is a row: its key (``ccnode.wire.addresses``), its state, who vouched for it, how many did, and the latest
-time anybody claims to have seen it. The keys are in a dictionary, the rest in arrays: about 170 bytes an address, so
+time anybody claims to have seen it. The keys are in a dictionary, the rest in arrays: about 180 bytes an address, so
 that a million invented ones fit into 200 MB. `ADDRESSES` is the default bound; what comes after the table is full
 is counted and forgotten.
 
@@ -10,6 +10,7 @@ through `set_state` alone, which counts: so at any moment it is known exactly ho
 """
 
 from array import array
+from collections.abc import Callable
 from typing import Final
 
 from ccnode.crawler.outcome import SEED_SOURCE, Outcome
@@ -45,17 +46,17 @@ class AddressTable:
         """How many peers named it, up to `MAX_VOUCHERS`."""
         self.seen = array("I")
         """The latest claimed time, Unix seconds."""
-        self._states = bytearray()
+        self.states = bytearray()
+        """`HELD`, `QUEUED`, `ACTIVE`, or a value of `STATE_OF`; to be changed by `set_state` alone."""
         self._sources = array("I")
+        self._last_vouchers = array("I")
         self._rows: dict[bytes, int] = {}
+        self.find: Callable[[bytes], int | None] = self._rows.get
+        """The row of a key. Without a function around it: it is called for every entry of every message."""
         self._counts = [0] * (_FIRST_FINAL + len(_OUTCOMES))
 
     def __len__(self) -> int:
         return len(self.keys)
-
-    def find(self, key: bytes) -> int | None:
-        """The row of ``key``."""
-        return self._rows.get(key)
 
     def add(self, key: bytes, source: int) -> int | None:
         """A row for a key that has none yet, in state `HELD`; None if the table is full."""
@@ -65,31 +66,32 @@ class AddressTable:
             return None
         self._rows[key] = row
         self.keys.append(key)
-        self._states.append(HELD)
+        self.states.append(HELD)
         self.vouchers.append(0)
         self.seen.append(0)
         self._sources.append(source)
+        self._last_vouchers.append(BY_SEED)
         self._counts[HELD] += 1
         return row
 
-    def vouch(self, row: int, seen: int) -> int:
-        """One more peer names it, seen at ``seen`` (Unix seconds); how many do now."""
+    def vouch(self, row: int, source: int, seen: int) -> int:
+        """The peer at row ``source`` names it, seen at ``seen`` (Unix seconds); how many do now.
+
+        Who says it twice in a row counts once.
+        """
         if seen > self.seen[row]:
             self.seen[row] = seen
         count = self.vouchers[row]
-        if count < MAX_VOUCHERS:
+        if count < MAX_VOUCHERS and self._last_vouchers[row] != source:
+            self._last_vouchers[row] = source
             count += 1
             self.vouchers[row] = count
         return count
 
-    def state(self, row: int) -> int:
-        """`HELD`, `QUEUED`, `ACTIVE`, or a value of `STATE_OF`."""
-        return self._states[row]
-
     def set_state(self, row: int, state: int) -> None:
-        self._counts[self._states[row]] -= 1
+        self._counts[self.states[row]] -= 1
         self._counts[state] += 1
-        self._states[row] = state
+        self.states[row] = state
 
     def finish(self, row: int, outcome: Outcome) -> None:
         """The address has its outcome."""
@@ -97,7 +99,7 @@ class AddressTable:
 
     def outcome(self, row: int) -> Outcome | None:
         """Its outcome, if it has one."""
-        state = self._states[row]
+        state = self.states[row]
         return None if state < _FIRST_FINAL else _OUTCOMES[state - _FIRST_FINAL]
 
     def source(self, row: int) -> int:
