@@ -5,6 +5,7 @@ simply there again. A stream of events keeps its own connection.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,14 @@ class Remote:
     def call(self, method: str, *params: object, timeout: float = TIMEOUT) -> Any:
         """The result of one command. RpcError if the node refuses, NotRunning if nobody answers in time (seconds)."""
         return call(self._find(), method, params, timeout=timeout, read_only=self.read_only)
+
+    def call_all(self, *methods: str) -> list[Any]:
+        """The results of several commands without arguments, asked for at once: a busy node is waited for once."""
+        pool = ThreadPoolExecutor(len(methods))
+        try:
+            return list(pool.map(self.call, methods))
+        finally:
+            pool.shutdown(wait=False)  # Ctrl-C does not wait for the others
 
     def call_words(self, method: str, words: Sequence[str]) -> Any:
         """The same with words as a person typed them; the node reads each by the type it declares. It may take its

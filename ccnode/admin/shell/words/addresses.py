@@ -31,7 +31,8 @@ _TABLES: Final[Sequence[Column[tuple[str, Mapping[str, int]]]]] = (
     examples=("addrman",),
 )
 def addrman(shell: Session, given: Given) -> Result:
-    counts, tables = shell.remote.call("getaddrmaninfo"), shell.remote.call("getnodestats")["addrman"]
+    counts, stats = shell.remote.call_all("getaddrmaninfo", "getnodestats")
+    tables = stats["addrman"]
 
     def show() -> RenderableType:
         rows = [("total" if name == "all_networks" else name, count) for name, count in counts.items()]

@@ -24,7 +24,7 @@ Direction = tuple[str, Counter[str]]
     examples=("network",),
 )
 def network_(shell: Session, given: Given) -> Result:
-    info, peers = shell.remote.call("getnetworkinfo"), shell.remote.call("getpeerinfo")
+    info, peers = shell.remote.call_all("getnetworkinfo", "getpeerinfo")
 
     def show() -> RenderableType:
         columns, rows = count(info, peers)
@@ -81,7 +81,8 @@ def _own_side(info: Mapping[str, Any]) -> list[tuple[str, str]]:
     examples=("traffic", "watch traffic"),
 )
 def traffic(shell: Session, given: Given) -> Result:
-    totals, flows = shell.remote.call("getnettotals"), shell.remote.call("getnodestats")["traffic"]
+    totals, stats = shell.remote.call_all("getnettotals", "getnodestats")
+    flows = stats["traffic"]
     received, sent = flows["received"], flows["sent"]
 
     def show() -> RenderableType:

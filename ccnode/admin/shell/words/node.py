@@ -19,8 +19,7 @@ from ccnode.admin.shell.views import Argument, Given, Result, Session, passed, v
     examples=("status", "watch status"),
 )
 def status(shell: Session, given: Given) -> Result:
-    state, stats = shell.remote.call("status"), shell.remote.call("getnodestats")
-    uptime = shell.remote.call("uptime")
+    state, stats, uptime = shell.remote.call_all("status", "getnodestats", "uptime")
 
     def show() -> RenderableType:
         return facts(_facts(state, stats, uptime))
