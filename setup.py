@@ -10,6 +10,7 @@ VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "ccnode/__init__.py").re
 
 TEST = [
     "pytest>=8",
+    "pytest-timeout>=2.3",
     "hypothesis>=6.100",
     "python-bitcoinlib>=0.12.2",
     "python-bitcoinrpc>=1.0",
