@@ -9,6 +9,7 @@ import random
 import socket
 from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
+from dataclasses import replace
 from typing import Final
 
 import gevent
@@ -26,6 +27,7 @@ from ccnode.errors import ConfigError, ExitStatus, StartupError
 from ccnode.network.dns import HostResolver, SeedResolver
 from ccnode.network.hub import spawn
 from ccnode.network.proxies import build_routes
+from ccnode.network.routes import Routes
 from ccnode.networks import network_params
 from ccnode.options import Config
 from ccnode.peers.bootstrap import filtered_name
@@ -43,7 +45,8 @@ LANES: Final[Mapping[Network, int]] = {Network.ONION: 256, Network.CJDNS: 64}
 IPV6_PROBE: Final = ("2001:500:2f::f", 53)
 """A root name server. Nothing is sent to it; the system is asked for the way there."""
 
-UNLIMITED: Final = float("inf")
+PROXY_SECONDS: Final = 60.0
+"""For an answer of a proxy: Tor takes up to half a minute to reach an onion service, and gives up after two."""
 
 
 class Parts:
@@ -55,7 +58,7 @@ class Parts:
         self.config = config
         self.params = network_params(config)
         self.clock = SystemClock()
-        self.routes = build_routes(config)
+        self.routes = _patient(build_routes(config))
         self.user_agent = _user_agent(options.contact)
         self.asmap = load_asmap(config)
         self.opt_outs = _load_opt_outs(options)
@@ -131,6 +134,12 @@ class Parts:
 
         gevent.joinall([spawn(f"dns {seed}", ask, seed) for seed in self.dns_seeds], raise_error=True)
         return found, failures
+
+
+def _patient(routes: Routes) -> Routes:
+    """The same ways, with more time for proxies: a node may try elsewhere, a census may not."""
+    proxies = {network: replace(proxy, answer_seconds=PROXY_SECONDS) for network, proxy in routes.proxies.items()}
+    return replace(routes, proxies=proxies)
 
 
 def _user_agent(contact: str | None) -> str:

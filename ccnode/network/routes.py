@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from ccnode.network.hub import DeadlineExceeded, deadline
-from ccnode.network.socks5 import Credentials, ProxyError, negotiate
+from ccnode.network.socks5 import ANSWER_SECONDS, Credentials, ProxyError, negotiate
 from ccnode.rng import Rng
 from ccnode.wire.address import Network, NetworkAddress
 
@@ -38,6 +38,8 @@ class Proxy:
     endpoint: NetworkAddress | Path
     isolate: bool = True
     """Every connection gets credentials of its own (``proxyrandomize``)."""
+    answer_seconds: float = ANSWER_SECONDS
+    """For each answer of the proxy."""
 
     def __str__(self) -> str:
         return f"unix:{self.endpoint}" if isinstance(self.endpoint, Path) else str(self.endpoint)
@@ -52,7 +54,8 @@ class Proxy:
         except (OSError, DeadlineExceeded) as error:
             raise ProxyError(f"proxy {self}: {reason_of(error)}") from error
         try:
-            negotiate(sock, host, port, _fresh_credentials(rng) if self.isolate else None)
+            credentials = _fresh_credentials(rng) if self.isolate else None
+            negotiate(sock, host, port, credentials, answer_seconds=self.answer_seconds)
         except BaseException:
             sock.close()
             raise

@@ -24,7 +24,8 @@ from typing import Final
 from ccnode.network.hub import DeadlineExceeded, deadline
 
 ANSWER_SECONDS: Final = 20.0
-"""For each answer of the proxy; Tor needs long to reach an onion service (Core: ``g_socks5_recv_timeout``)."""
+"""For each answer of the proxy; Tor needs long to reach an onion service (Core: ``g_socks5_recv_timeout``).
+Who can wait longer reaches more of them."""
 
 MAX_HOST_LENGTH: Final = 255
 """Bytes; the length has one byte."""
@@ -119,31 +120,38 @@ def _refusal(reply: int) -> OSError:
     return OSError(_ERRNOS[reply], text) if reply in _ERRNOS else OSError(text)
 
 
-def negotiate(sock: socket.socket, host: str, port: int, credentials: Credentials | None = None) -> None:
+def negotiate(
+    sock: socket.socket,
+    host: str,
+    port: int,
+    credentials: Credentials | None = None,
+    *,
+    answer_seconds: float = ANSWER_SECONDS,
+) -> None:
     """Ask the proxy that ``sock`` is connected to for ``host``, a name or an address in text.
 
     When this returns, ``sock`` leads there. `ProxyError` if the proxy cannot be used, OSError if it took the request
     and there is no connection.
     """
     try:
-        _play(sock, greeting(credentials))
+        _play(sock, greeting(credentials), answer_seconds)
     except OSError as error:
         raise ProxyError(error.strerror or str(error)) from error
-    _play(sock, request(host.encode(), port))
+    _play(sock, request(host.encode(), port), answer_seconds)
 
 
-def _play(sock: socket.socket, steps: Steps) -> None:
+def _play(sock: socket.socket, steps: Steps, seconds: float) -> None:
     data, size = next(steps)
     with contextlib.suppress(StopIteration):
         while True:
-            data, size = steps.send(_exchange(sock, data, size))
+            data, size = steps.send(_exchange(sock, data, size, seconds))
 
 
-def _exchange(sock: socket.socket, data: bytes, size: int) -> bytes:
+def _exchange(sock: socket.socket, data: bytes, size: int, seconds: float) -> bytes:
     """Send ``data`` and return the next ``size`` bytes."""
     answer = b""
     try:
-        with deadline(ANSWER_SECONDS):
+        with deadline(seconds):
             sock.sendall(data)
             while len(answer) < size:
                 piece = sock.recv(size - len(answer))
