@@ -111,7 +111,9 @@ class Archive:
         except sqlite3.Error as error:
             raise StartupError(f"{path} is no census file: {error}", ExitStatus.DATADIR) from error
         self.path = path
-        self.chain: str = row[0]
+        self.network: str = row[0]
+        """The chain's name and its magic."""
+        self.chain = self.network.partition(" ")[0]
 
     def __enter__(self) -> "Archive":
         return self

@@ -8,9 +8,10 @@ merged by playing all visits again.
 - **Sessions.** A session lasts from the first visit that found the node up to the last one before it was found down,
   or not looked at for `MAX_GAP`. The true one is longer at both ends, by up to one interval between visits each, and
   what came and went between two visits was never seen. A busy node is up; it only has no room.
-- **Reliability** over the `WINDOWS` of the DNS seeders: the share of visits that got a handshake, each counting less
-  the older it is (half-life 0.7 windows). Busy counts as a failure here, for that is what a newcomer meets. ``weight``
-  says how much of the window was observed: without it a node met once is as good as one met for a month.
+- **Reliability** over the `WINDOWS` of the DNS seeders: the share of the time, a day ago counting less than now, for
+  which visits got a handshake; each speaks for the time since the one before, the first for `SOONEST`. Time without
+  visits counts as down, so that a node met once is not as good as one met for a month; ``weight`` is the share of the
+  time that was observed. Busy is a failure here, for that is what a newcomer meets.
 - **The next visit** is due after a quarter of the session so far, and after ever more of a failure: what has been up
   for long will likely be up for as long again.
 """
@@ -72,12 +73,15 @@ class Window:
 
     seconds: int
     reliability: float = 0.0
+    """0 .. `weight`."""
     weight: float = 0.0
+    """0 .. 1."""
     count: float = 0.0
+    """Visits, older ones counting less."""
 
     def note(self, up: bool, elapsed: float) -> None:
-        """One more visit, ``elapsed`` seconds after the one before. The first one fills the window."""
-        kept = exp(-elapsed / self.seconds) if self.count else 0.0
+        """One more visit, which speaks for the last ``elapsed`` seconds."""
+        kept = exp(-elapsed / self.seconds)
         self.reliability = self.reliability * kept + (1 - kept) * up
         self.weight = self.weight * kept + 1 - kept
         self.count = self.count * kept + 1
@@ -135,7 +139,8 @@ def advance(standing: Standing, visit: Visit) -> Advance:
         news.changes = _claims(standing, visit)
         _reached(standing, now)
     for window in standing.windows:
-        window.note(found is Presence.UP, 0.0 if before is None else max(0.0, now - before))
+        elapsed = max(0.0, now - before) if window.count and before is not None else SOONEST
+        window.note(found is Presence.UP, elapsed)
     news.closed = _session(standing, found, now)
     standing.failures = standing.failures + 1 if found is Presence.DOWN else 0
     standing.next_visit = now + _pause(standing, found, now)

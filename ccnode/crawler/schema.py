@@ -127,7 +127,7 @@ CREATE TABLE sessions (
 CREATE TABLE reliability (
     node INTEGER NOT NULL REFERENCES nodes (id),
     window INTEGER NOT NULL,         -- seconds
-    reliability REAL NOT NULL,       -- 0 .. 1
+    reliability REAL NOT NULL,       -- 0 .. weight
     weight REAL NOT NULL,            -- how much of the window the visits speak for, 0 .. 1
     count REAL NOT NULL,             -- visits, older ones counting less
     PRIMARY KEY (node, window)

@@ -58,7 +58,7 @@ def histogram(values: Iterable[float], edges: Sequence[float]) -> list[int]:
 # -- concentration ---------------------------------------------------------------------------------------------------
 
 
-def hhi(counts: Iterable[int]) -> float:
+def herfindahl(counts: Iterable[int]) -> float:
     """The Herfindahl-Hirschman index: the chance that two drawn at random, with replacement, are of one group.
 
     1 divided by it is how many groups of equal size would be as concentrated. 0 for nothing.
@@ -68,13 +68,13 @@ def hhi(counts: Iterable[int]) -> float:
     return sum(size * size for size in sizes) / (total * total) if total else 0.0
 
 
-def holders(counts: Iterable[int], share: float = 0.5) -> int:
-    """How few groups hold at least ``share`` (0 .. 1) of all."""
+def holding_half(counts: Iterable[int]) -> int:
+    """How few groups hold at least half of all."""
     sizes = sorted(counts, reverse=True)
-    wanted, held = share * sum(sizes), 0
+    held, half = 0, sum(sizes) / 2
     for number, size in enumerate(sizes, 1):
         held += size
-        if held >= wanted:
+        if held >= half:
             return number
     return 0
 
@@ -95,9 +95,8 @@ class Breakdown:
 
     total: int
     groups: int
-    hhi: float
-    half: int
-    """How many groups hold half of all."""
+    herfindahl: float
+    holding_half: int
     top: tuple[Share, ...]
 
 
@@ -107,7 +106,7 @@ def breakdown(names: Iterable[str], top: int = 10) -> Breakdown:
     total = sum(counts.values())
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     shares = tuple(Share(name, count, count / total) for name, count in ranked[:top])
-    return Breakdown(total, len(counts), hhi(counts.values()), holders(counts.values()), shares)
+    return Breakdown(total, len(counts), herfindahl(counts.values()), holding_half(counts.values()), shares)
 
 
 # -- estimates -------------------------------------------------------------------------------------------------------
@@ -123,18 +122,18 @@ class Estimate:
     """Between these two it lies in 95 of 100 cases, as far as chance alone goes."""
 
 
-def capture_recapture(first: int, second: int, both: int) -> Estimate | None:
-    """How many there are, of which one round found ``first``, the other ``second``, and ``both`` found ``both``.
+def chapman(first: int, second: int, both: int) -> Estimate:
+    """How many there are, of which one round found ``first``, another ``second``, and ``both`` were found by both.
 
     Chapman's estimator. The interval is log-normal in what neither found (Chao 1987), so it never falls below what was
-    seen. None where the rounds have nothing in common: then there is no telling.
+    seen. Where the rounds have nothing in common, its upper end says nothing.
     """
-    if not 0 < both <= min(first, second):
-        return None
+    if not 0 <= both <= min(first, second):
+        raise ValueError(f"two sets of {first} and {second} cannot share {both}")
     seen = first + second - both
     value = (first + 1) * (second + 1) / (both + 1) - 1
     unseen = value - seen
-    if unseen <= 0:
+    if unseen <= 0:  # one contains the other
         return Estimate(float(seen), float(seen), float(seen))
     variance = (first + 1) * (second + 1) * (first - both) * (second - both) / ((both + 1) ** 2 * (both + 2))
     spread = exp(CONFIDENCE_95 * sqrt(log(1 + variance / (unseen * unseen))))

@@ -1,5 +1,6 @@
 """The census file: what is in it after a round, and what survives when the crawler is killed."""
 
+import math
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 import sqlite_utils
 
 from ccnode.crawler.archive import ANY, Archive, Filter
+from ccnode.crawler.history import SOONEST, WINDOWS
 from ccnode.crawler.outcome import SEED_SOURCE, Collected, Outcome, Visit
 from ccnode.crawler.rows import VISIT_COLUMNS, read_visit, visit_row
 from ccnode.crawler.store import Known, Store
@@ -81,7 +83,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def store(path: Path, clock: ManualClock) -> Iterator[Store]:
-    store = Store(path, "main", clock, autonomous_system=lambda key: key[15], keep_adverts=True)
+    store = Store(path, "main f9beb4d9", clock, autonomous_system=lambda key: key[15], keep_adverts=True)
     yield store
     store.close()
 
@@ -127,7 +129,7 @@ def test_a_round(path: Path, store: Store, clock: ManualClock) -> None:
         (found,) = archive.rounds()
         assert (found.number, found.vantage, found.status, found.config) == (number, "here", "complete", {"rate": 5})
         assert (found.started, found.ended) == (NOW, NOW + 10)
-        assert archive.chain == "main"
+        assert (archive.chain, archive.network) == ("main", "main f9beb4d9")
         outcomes = archive.outcomes(number)
         assert outcomes[Network.ONION] == {Outcome.CAPPED: 1}
         assert sum((Counter(each) for each in outcomes.values()), Counter()) == counts
@@ -185,7 +187,7 @@ def test_an_unfinished_round_is_resumed_where_it_was(path: Path, store: Store, c
     store.learned(pack_address(SEED), [entry(B, 7), entry(A)])
     store.record([visit(SEED, Outcome.TIMEOUT)])
     store.close()
-    again = Store(path, "main", clock)
+    again = Store(path, "main f9beb4d9", clock)
     assert again.unfinished() == number
     known = list(again.resume(number))
     seed = pack_address(SEED)
@@ -230,7 +232,9 @@ def test_rounds_add_to_the_history(path: Path, store: Store, clock: ManualClock)
         ]
         (session,) = archive.sessions()
         assert (session.began, session.last, session.ended) == (NOW + 0.25, NOW + 3600, None)
-        assert [round(share, 9) for share in archive.reliability(node).values()] == [1.0] * 5
+        observed = NOW + 3600 - FULL.started + SOONEST
+        shares = [1 - math.exp(-observed / seconds) for seconds in WINDOWS]
+        assert list(archive.reliability(node).values()) == pytest.approx(shares)
         fates = [(one.number, outcome, via, source) for one, outcome, via, source in archive.fates(node)]
         assert fates == [(first, Outcome.REACHABLE, "gossip", SEED), (second, Outcome.REACHABLE, "gossip", SEED)]
 
