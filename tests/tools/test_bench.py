@@ -17,6 +17,7 @@ FIRST_LINES = {
     "addrman": "The address manager",
     "scale": "Scale: one node and 100 peers",
     "shell": "The shell",
+    "crawl": "A crawl of 200 addresses",
 }
 
 

@@ -59,7 +59,7 @@ class Phrases:
     """What the nodes of a universe say."""
 
     def __init__(self, universe: Universe, magic: bytes, pace: float) -> None:
-        """:param pace: all times of the simulation are multiplied by it."""
+        """:param pace: latencies and delays are multiplied by it."""
         self.universe = universe
         self.pace = pace
         self.rng = Random(universe.seed + 3)
@@ -211,7 +211,7 @@ class Drip(Silent):
         version = self.my_version()
         if self.is_open and at < len(version):
             self.net.write(self, version[at : at + 1])
-            self.net.later(DRIP_SECONDS * self.phrases.pace, lambda: self._drip(at + 1))
+            self.net.later(DRIP_SECONDS, lambda: self._drip(at + 1))
 
 
 class Garbage(Silent):

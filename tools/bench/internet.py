@@ -242,7 +242,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--mix", choices=MIXES, default="hostile")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--chain", default="mainnet")
-    parser.add_argument("--pace", type=float, default=1.0, help="all simulated times are multiplied by it")
+    parser.add_argument("--pace", type=float, default=1.0, help="latencies and delays are multiplied by it")
     parser.add_argument("--namespace", action="store_true", help="in a network namespace that has been prepared")
     parser.add_argument("--neighbour", action="append", default=[], help="a real node that the others tell of")
     return parser.parse_args(argv)

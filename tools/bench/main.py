@@ -4,7 +4,8 @@ import argparse
 import platform
 from collections.abc import Callable, Sequence
 
-from tools.bench import addrman, headers, lag, reader, scale, shell, stages, startup
+from tools.bench import addrman, crawl, headers, lag, reader, scale, shell, stages, startup
+from tools.bench.universe import MIXES
 
 BENCHES: dict[str, tuple[str, Callable[[bool], None]]] = {
     "headers": ("header synchronisation from one peer over loopback", headers.run),
@@ -16,6 +17,7 @@ BENCHES: dict[str, tuple[str, Callable[[bool], None]]] = {
     "block": ("large messages through a reader", reader.run_block),
     "scale": ("thousands of peers: memory, accepting, pings", scale.run),
     "addrman": ("the address manager under 100,000 addresses", addrman.run),
+    "crawl": ("a census of a simulated internet", crawl.run),
     "shell": ("the shell's prompt, completion and commands", shell.run),
 }
 
@@ -28,9 +30,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.epilog = f"benches:\n{choices}\n  {'all':<9} all of them"
     parser.add_argument("bench", nargs="+", choices=[*BENCHES, "all"], metavar="BENCH")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that the benches run, not how fast")
+    parser.add_argument("--addresses", type=int, default=crawl.COUNT, help="crawl: in the simulated internet")
+    parser.add_argument("--mix", choices=MIXES, default="standard", help="crawl: how its nodes behave")
     arguments = parser.parse_args(argv)
     print(f"{platform.python_implementation()} {platform.python_version()}, {platform.system()} {platform.machine()}")
     wanted = [run for name, (_about, run) in BENCHES.items() if name in arguments.bench or "all" in arguments.bench]
     for run in dict.fromkeys(wanted):
-        run(arguments.quick)
+        if run is crawl.run:
+            crawl.run(arguments.quick, arguments.addresses, arguments.mix)
+        else:
+            run(arguments.quick)
     return 0

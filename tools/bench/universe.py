@@ -117,7 +117,10 @@ HOSTILE: Final[Mapping[Kind, float]] = {
 }  # fmt: skip
 """Every behaviour there is. Of 50,000 addresses a thousand invent as many others each."""
 
-MIXES: Final = {"standard": STANDARD, "harsh": HARSH, "hostile": HOSTILE}
+QUICK: Final[Mapping[Kind, float]] = {Kind.HOLE: 40, Kind.REFUSED: 35, Kind.GOOD: 20, Kind.OLD: 2, Kind.FULL: 3}
+"""Nobody who is waited for until a limit of the conversation is reached."""
+
+MIXES: Final = {"quick": QUICK, "standard": STANDARD, "harsh": HARSH, "hostile": HOSTILE}
 
 
 class Realm(Protocol):
