@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from ccnode.crawler.history import WINDOWS, Change, Session
+from ccnode.crawler.history import Change, Session, Standing
+from ccnode.crawler.history_store import load_standing
 from ccnode.crawler.outcome import SEED_SOURCE, Outcome, Visit
 from ccnode.crawler.rows import VISIT_COLUMNS, read_visit, signed
 from ccnode.errors import ExitStatus, StartupError
@@ -128,7 +129,10 @@ class Archive:
     def rounds(self) -> list[Round]:
         """All of them, the earliest first."""
         query = "SELECT id, vantage, started, ended, status, config FROM rounds ORDER BY started, id"
-        return [Round(*row[:-1], config=json.loads(row[-1])) for row in self._connection.execute(query)]
+        return [
+            Round(number, vantage, started, ended, status, json.loads(config))
+            for number, vantage, started, ended, status, config in self._connection.execute(query)
+        ]
 
     def round(self, number: int | None = None) -> Round:
         """The round of that number; the latest finished one for None. Raises `StartupError`."""
@@ -154,6 +158,12 @@ class Archive:
         condition, values = wanted.sql()
         query = f"{_VISITS} WHERE v.round = ?{condition} ORDER BY v.id"
         return map(_node_visit, self._connection.execute(query, [number, *values]))
+
+    def outcome(self, number: int, address: NetworkAddress) -> Outcome | None:
+        """How an address ended in a round; None if it did not, or was not heard of."""
+        query = "SELECT outcome FROM addresses WHERE round = ? AND node = (SELECT id FROM nodes WHERE key = ?)"
+        row = self._connection.execute(query, [number, pack_address(address)]).fetchone()
+        return None if row is None or row[0] is None else Outcome(row[0])
 
     def reached(self, number: int) -> set[int]:
         """The nodes that a round reached, by number."""
@@ -240,11 +250,9 @@ class Archive:
         query = f"SELECT node, time, field, old, new FROM changes WHERE time >= ?{condition} ORDER BY time, id"
         return [(node, Change(*row)) for node, *row in self._connection.execute(query, values)]
 
-    def reliability(self, node: int) -> dict[int, float]:
-        """By window, in seconds; of the `WINDOWS` that are known."""
-        query = "SELECT window, reliability FROM reliability WHERE node = ?"
-        found = dict(self._connection.execute(query, [node]).fetchall())
-        return {seconds: found[seconds] for seconds in WINDOWS if seconds in found}
+    def standing(self, node: int) -> Standing:
+        """What is known of a node by now."""
+        return load_standing(self._connection, node)
 
 
 def _node_visit(row: tuple[Any, ...]) -> NodeVisit:

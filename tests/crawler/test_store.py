@@ -234,7 +234,7 @@ def test_rounds_add_to_the_history(path: Path, store: Store, clock: ManualClock)
         assert (session.began, session.last, session.ended) == (NOW + 0.25, NOW + 3600, None)
         observed = NOW + 3600 - FULL.started + SOONEST
         shares = [1 - math.exp(-observed / seconds) for seconds in WINDOWS]
-        assert list(archive.reliability(node).values()) == pytest.approx(shares)
+        assert [window.reliability for window in archive.standing(node).windows] == pytest.approx(shares)
         fates = [(one.number, outcome, via, source) for one, outcome, via, source in archive.fates(node)]
         assert fates == [(first, Outcome.REACHABLE, "gossip", SEED), (second, Outcome.REACHABLE, "gossip", SEED)]
 

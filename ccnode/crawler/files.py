@@ -1,0 +1,34 @@
+"""Which census file a command means."""
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+from ccnode.errors import ConfigError
+
+SUFFIX: Final = ".sqlite"
+DEFAULT_DIRECTORY: Final = Path("census")
+
+
+def add_file_options(parser: argparse.ArgumentParser) -> None:
+    """The options that `census_file` reads."""
+    parser.add_argument("--out", type=Path, default=DEFAULT_DIRECTORY, metavar="DIR", help="where census files are")
+    parser.add_argument("--chain", metavar="NAME", help="of which chain, where there are several")
+    parser.add_argument("--file", type=Path, metavar="FILE", help="a census file, wherever it is")
+
+
+def census_file(arguments: argparse.Namespace) -> Path:
+    """The file that the options name; `ConfigError` where they leave a choice. It need not exist."""
+    if arguments.file is not None:
+        return Path(arguments.file)
+    if arguments.chain is not None:
+        return Path(arguments.out / f"{arguments.chain}{SUFFIX}")
+    found = sorted(arguments.out.glob(f"*{SUFFIX}"))
+    if len(found) != 1:
+        names = ", ".join(path.stem for path in found)
+        raise ConfigError(
+            f"{arguments.out} has several census files; choose one by --chain: {names}"
+            if found
+            else f"there is no census file in {arguments.out}; name another directory by --out"
+        )
+    return Path(found[0])
