@@ -166,7 +166,7 @@ class Dialer:
         try:
             addresses = self._resolver.addresses(text)
         except (OSError, ValueError) as error:
-            self._failed(text, kind, UNKNOWN_NAME, f"unknown name: {error}")
+            self._failed(text, kind, UNKNOWN_NAME, f"unknown name: {reason_of(error)}")
             return None
         for address in addresses:
             peer = self.dial(self._routes.locate(address), kind, text)

@@ -200,6 +200,8 @@ class HostResolver:
                 found = self._pool.apply(_native_getaddrinfo, (host, port))
         except DeadlineExceeded:
             raise OSError(f"looking up {host} took over {HOST_LIFETIME:g} s") from None
+        if isinstance(found, Exception):
+            raise found
         return [NetworkAddress.parse(text, port) for text in found]
 
     def close(self) -> None:
@@ -208,7 +210,13 @@ class HostResolver:
             self._pool.kill()
 
 
-def _native_getaddrinfo(host: str, port: int) -> list[str]:
-    """The addresses of a name. The blocking call itself: the patched one belongs to the hub, this runs in a thread."""
-    infos = _socket.getaddrinfo(host, port, type=_socket.SOCK_STREAM)
+def _native_getaddrinfo(host: str, port: int) -> list[str] | OSError | UnicodeError:
+    """The addresses of a name. The blocking call itself: the patched one belongs to the hub, this runs in a thread.
+
+    An error is returned, not raised: the pool prints what a job raises.
+    """
+    try:
+        infos = _socket.getaddrinfo(host, port, type=_socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:  # the latter where a part of the name is empty or too long
+        return error
     return [str(sockaddr[0]).split("%")[0] for *_, sockaddr in infos]

@@ -400,3 +400,12 @@ def test_a_look_up_without_end_does_not_hold_up_the_stop(monkeypatch: pytest.Mon
     with gevent.Timeout(5):
         resolver.close()
     answered.set()
+
+
+@pytest.mark.parametrize("target", ["no-such-name.invalid", "two..dots"])
+def test_an_unknown_name_is_a_reason_and_no_traceback(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    resolver = HostResolver(8333)
+    with pytest.raises((OSError, UnicodeError)):
+        resolver.addresses(target)
+    resolver.close()
+    assert capsys.readouterr().err == ""
