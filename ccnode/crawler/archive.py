@@ -15,7 +15,7 @@ from typing import Any, Final
 from ccnode.crawler.history import Change, Session, Standing
 from ccnode.crawler.history_store import load_standing
 from ccnode.crawler.outcome import SEED_SOURCE, Outcome, Visit
-from ccnode.crawler.rows import VISIT_COLUMNS, read_visit, signed
+from ccnode.crawler.rows import REVISIT, VISIT_COLUMNS, read_visit, signed
 from ccnode.errors import ExitStatus, StartupError
 from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.addresses import pack_address, unpack_address
@@ -38,6 +38,11 @@ class Round:
     ended: float | None
     status: str
     config: Mapping[str, Any]
+
+    @property
+    def is_census(self) -> bool:
+        """Whether it is over, and was not about some nodes only."""
+        return self.ended is not None and self.status != REVISIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +140,8 @@ class Archive:
         ]
 
     def round(self, number: int | None = None) -> Round:
-        """The round of that number; the latest finished one for None. Raises `StartupError`."""
-        rounds = [one for one in self.rounds() if (one.ended is not None if number is None else one.number == number)]
+        """The round of that number; for None the latest finished one that is no revisit. Raises `StartupError`."""
+        rounds = [one for one in self.rounds() if (one.is_census if number is None else one.number == number)]
         if not rounds:
             wanted = "no finished round" if number is None else f"no round {number}"
             raise StartupError(f"{self.path} has {wanted}", ExitStatus.DATADIR)

@@ -85,7 +85,7 @@ Side = tuple[Path, Round]
 
 def _last_two(path: Path) -> list[int]:
     with Archive(path) as archive:
-        finished = [one for one in archive.rounds() if one.ended is not None]
+        finished = [one for one in archive.rounds() if one.is_census]
     same = [one.number for one in finished if one.vantage == finished[-1].vantage]
     if len(same) < 2:
         raise StartupError(f"{path} has fewer than two finished rounds of one vantage point", ExitStatus.DATADIR)
@@ -218,7 +218,7 @@ def _print_node(archive: Archive, node: int, address: NetworkAddress) -> None:
 
 def verdict(archive: Archive, node: int) -> str:
     """Whether the latest finished round counted the node, and why if it did not, in a sentence."""
-    finished = [one for one in archive.rounds() if one.ended is not None]
+    finished = [one for one in archive.rounds() if one.is_census]
     if not finished:
         return "there is no finished round yet"
     latest = finished[-1].number

@@ -29,7 +29,7 @@ def report(arguments: Sequence[str]) -> int:
     path = census_file(options.out, options.chain)
     target = options.page or path.with_name(f"{path.stem}.html")
     with Archive(path) as archive:
-        begun = options.round is not None or any(one.ended is not None for one in archive.rounds())
+        begun = options.round is not None or any(one.is_census for one in archive.rounds())
         findings = read_findings(archive, options.round) if begun else None
     _publish(target, page(findings))
     print(target)

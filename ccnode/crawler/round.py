@@ -6,7 +6,7 @@ limits the round. ``--dry-run`` ends there; its exit status tells whether the ro
 
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any, Final
 
@@ -61,15 +61,24 @@ def round_limits(options: Options, lanes: int) -> Limits:
 
 
 def run_round(
-    parts: Parts, frontier: Frontier, sink: Sink, *, title: str, ask_addresses: bool = True
+    parts: Parts,
+    frontier: Frontier,
+    sink: Sink,
+    *,
+    title: str,
+    ask_addresses: bool = True,
+    stoppable: Callable[[Callable[[], object]], object] = stop_on_signals,
 ) -> tuple[Census, End]:
-    """Run the round of a frontier that knows where to begin, and show it. The first Ctrl-C ends it in good order."""
+    """Run the round of a frontier that knows where to begin, and show it.
+
+    :param stoppable: is given what ends the round in good order; the first Ctrl-C does, as a rule.
+    """
     options = parts.options
     limits = round_limits(options, sum(parts.lanes.values()))
     census = Census(
         frontier, parts.visitor(), sink, limits, parts.clock, ask_addresses=ask_addresses, keep_adverts=options.edges
     )
-    stop_on_signals(census.stop)
+    stoppable(census.stop)
     with Live(census, title, sys.stdout, events=options.json) as live:
         census.on_visit = live.on_visit
         end = census.run()
@@ -155,22 +164,33 @@ def crawl(arguments: Sequence[str]) -> int:
             console.print("There is nothing to begin with: name a node by --seed.")
         return ExitStatus.OK if possible else ExitStatus.CONFIG
     with closing(open_store(parts)) as store:
-        frontier = parts.frontier()
-        unfinished = store.unfinished() if options.resume else None
-        if unfinished is not None:
-            resume(frontier, store, unfinished)
-            console.print(f"going on with round {unfinished}: {len(frontier.table)} addresses known")
-        else:
-            number = store.begin_round(describe(parts), options.vantage)
-            for seed, reason in begin(parts, frontier, store).items():
-                console.print(f"DNS seed {seed}: {reason}")
-            console.print(f"round {number} begins at {frontier.outstanding} addresses")
-        census, end = run_round(parts, frontier, store, title=f"census of {parts.params.name}")
-        store.finish_round(COMPLETE if end is End.COMPLETE else end.value)
+        census, _ = take_census(parts, store, console)
     if census.progress.outcomes.get(Outcome.REACHABLE):
         return ExitStatus.OK
     console.print("No node was reached; try --dry-run, and name one that is up by --seed.")
     return ExitStatus.FAULT
+
+
+def take_census(
+    parts: Parts,
+    store: Store,
+    console: Console,
+    stoppable: Callable[[Callable[[], object]], object] = stop_on_signals,
+) -> tuple[Census, End]:
+    """One complete round into ``store``, or the rest of one that was interrupted."""
+    frontier = parts.frontier()
+    unfinished = store.unfinished() if parts.options.resume else None
+    if unfinished is not None:
+        resume(frontier, store, unfinished)
+        console.print(f"going on with round {unfinished}: {len(frontier.table)} addresses known")
+    else:
+        number = store.begin_round(describe(parts), parts.options.vantage)
+        for seed, reason in begin(parts, frontier, store).items():
+            console.print(f"DNS seed {seed}: {reason}")
+        console.print(f"round {number} begins at {frontier.outstanding} addresses")
+    census, end = run_round(parts, frontier, store, title=f"census of {parts.params.name}", stoppable=stoppable)
+    store.finish_round(COMPLETE if end is End.COMPLETE else end.value)
+    return census, end
 
 
 def describe(parts: Parts) -> dict[str, Any]:

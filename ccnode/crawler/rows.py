@@ -8,6 +8,12 @@ from ccnode.wire.address import NetworkAddress
 
 Row = tuple[Any, ...]
 
+RUNNING: Final = "running"
+COMPLETE: Final = "complete"
+REVISIT: Final = "revisit"
+"""States of a round: one under way, a whole census, and a round of the nodes that were due and of no others. Anything
+else is in words why a census ended early."""
+
 VISIT_COLUMNS: Final = (
     "outcome", "detail", "started", "attempts", "lag", "connect_time", "handshake_time", "ping_times", "tcp_rtt",
     "transport", "version", "services", "user_agent", "start_height", "relay", "time_offset", "address_local",

@@ -35,7 +35,7 @@ CREATE TABLE rounds (
     vantage TEXT NOT NULL,           -- where it was made; merging tells rounds apart by this and by their start
     started REAL NOT NULL,
     ended REAL,
-    status TEXT NOT NULL,            -- running, complete, or why it ended early
+    status TEXT NOT NULL,            -- running, complete, revisit (of nodes that were due), or why it ended early
     config TEXT NOT NULL,            -- JSON: limits, seeds, networks, user agent
     UNIQUE (vantage, started)
 );

@@ -25,7 +25,7 @@ from sqlite_utils import Database as SqliteDatabase
 from ccnode.clock import Clock
 from ccnode.crawler.history_store import close_stale_sessions, reckon
 from ccnode.crawler.outcome import SEED_SOURCE, Outcome, Visit
-from ccnode.crawler.rows import VISIT_COLUMNS, signed, visit_row
+from ccnode.crawler.rows import COMPLETE, REVISIT, RUNNING, VISIT_COLUMNS, signed, visit_row
 from ccnode.crawler.schema import CENSUS
 from ccnode.storage.database import Database
 from ccnode.wire.addresses import PackedEntry, pack_address, unpack_address
@@ -35,9 +35,6 @@ BATCH: Final = 20_000
 
 CACHE_KIB: Final = 16_000
 """Of the file in memory. An index of a million addresses does not fit; ten times as much would hardly be quicker."""
-
-RUNNING: Final = "running"
-COMPLETE: Final = "complete"
 
 _ADD_NODE: Final = (
     "INSERT INTO nodes (key, network, address, port, first_heard) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
@@ -128,13 +125,16 @@ class Store:
 
     # -- a round -------------------------------------------------------------------------------------------------
 
-    def begin_round(self, config: Mapping[str, Any], vantage: str = "") -> int:
+    def begin_round(self, config: Mapping[str, Any], vantage: str = "", status: str = RUNNING) -> int:
         """Begin a round, now; its number.
 
         :param config: what it is run with, as plain JSON.
         :param vantage: a name for the place, if files of several places are to be merged.
+        :param status: `RUNNING`, or `REVISIT` for one that nobody will resume.
         """
-        self._round = self._database.call(_begin, vantage, self._clock.now(), json.dumps(config, sort_keys=True))
+        self._round = self._database.call(
+            _begin, vantage, self._clock.now(), status, json.dumps(config, sort_keys=True)
+        )
         return self._round
 
     def unfinished(self) -> int | None:
@@ -217,15 +217,16 @@ def _set_cache(db: SqliteDatabase) -> None:
     db.conn.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
 
 
-def _begin(db: SqliteDatabase, vantage: str, started: float, config: str) -> int:
-    values = vantage, started, RUNNING, config
+def _begin(db: SqliteDatabase, vantage: str, started: float, status: str, config: str) -> int:
+    values = vantage, started, status, config
     cursor = db.conn.execute("INSERT INTO rounds (vantage, started, status, config) VALUES (?, ?, ?, ?)", values)
     assert cursor.lastrowid is not None
     return cursor.lastrowid
 
 
 def _unfinished(db: SqliteDatabase) -> int | None:
-    row = db.conn.execute("SELECT id, status FROM rounds ORDER BY id DESC LIMIT 1").fetchone()
+    query = "SELECT id, status FROM rounds WHERE status != ? ORDER BY id DESC LIMIT 1"
+    row = db.conn.execute(query, [REVISIT]).fetchone()
     return None if row is None or row[1] == COMPLETE else int(row[0])
 
 
