@@ -127,9 +127,10 @@ class BanList:
     def is_banned(self, address: NetworkAddress) -> bool:
         """Whether a ban in force covers ``address``."""
         now = self._clock.now()
-        for width in self._widths[address.network]:
-            ban = self._bans.get(Subnet(address.network, masked(address.addr, width), width))
-            if ban is not None and ban.until > now:
+        alone = Subnet.single(address)  # on whose network its bans are: that of CJDNS is IPv6
+        for width in self._widths[alone.network]:
+            ban = self._bans.get(Subnet(alone.network, masked(alone.base, width), width))
+            if ban is not None and ban.until > now and address in ban.subnet:
                 return True
         return False
 

@@ -158,6 +158,22 @@ def test_automatic_bans_are_bounded_and_manual_ones_stay(desk: Desk, monkeypatch
     assert set(desk.store.bans) == {ban.subnet for ban in desk.list.bans()}
 
 
+@pytest.mark.parametrize("text", ["fc00:1::7", "fc00:1::/32", "fc00::/8"])
+def test_a_ban_within_fc00_is_one_of_cjdns_addresses_too(desk: Desk, text: str) -> None:
+    address = NetworkAddress.parse("fc00:1::7", cjdns=True)
+    desk.ban("::/0", 60)
+    assert not desk.list.is_banned(address)
+    desk.ban(text, 60)
+    assert desk.list.is_banned(address)
+    assert not desk.list.is_banned(NetworkAddress.parse("fc01::7", cjdns=True)) or text == "fc00::/8"
+
+
+def test_the_ban_of_a_cjdns_peer_is_in_force(desk: Desk) -> None:
+    address = NetworkAddress.parse("fc00:1::7", 8333, cjdns=True)
+    desk.list.ban(Subnet.single(address), 60)
+    assert desk.list.is_banned(address)
+
+
 def test_it_agrees_with_a_plain_list() -> None:
     rng = random.Random(7)
     desk = Desk()
