@@ -39,7 +39,10 @@ _ABORTED = frozenset(
 
 
 def address_of(sockaddr: tuple[str, int] | tuple[str, int, int, int]) -> NetworkAddress:
-    """What the socket layer calls an address, as a `NetworkAddress` (IPv4-mapped IPv6 comes out as IPv4)."""
+    """What the socket layer calls an address, as a `NetworkAddress` (IPv4-mapped IPv6 comes out as IPv4).
+
+    ValueError in a range where IPv6 has no addresses to us (Core: OnionCat, ``internal``), but a neighbour may have.
+    """
     return NetworkAddress.parse(sockaddr[0].split("%")[0], sockaddr[1])
 
 
@@ -107,11 +110,11 @@ class Listener:
     def _take(self, sock: socket.socket, remote: tuple[str, int]) -> None:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            local = address_of(sock.getsockname())
-        except OSError:  # it was reset before we looked
+            peer, local = address_of(remote), address_of(sock.getsockname())
+        except (OSError, ValueError):  # it was reset before we looked, or comes from where IPv6 is no longer used
             sock.close()
             return
-        self._accepted(sock, address_of(remote), local)
+        self._accepted(sock, peer, local)
 
     def close(self) -> None:
         """Stop accepting."""

@@ -121,6 +121,38 @@ def test_a_connection_that_is_gone_before_it_is_accepted_costs_no_pause() -> Non
     client.close()
 
 
+class Masked:
+    """A listening socket whose first caller seems to come from ``where``."""
+
+    def __init__(self, sock: gevent.socket.socket, where: tuple[str, int, int, int]) -> None:
+        self._sock = sock
+        self._where: list[tuple[str, int, int, int]] = [where]
+
+    def accept(self):
+        sock, remote = self._sock.accept()
+        return sock, self._where.pop() if self._where else remote
+
+    def __getattr__(self, name: str):
+        return getattr(self._sock, name)
+
+
+@pytest.mark.parametrize("where", ["fd87:d87e:eb43::1", "fd6b:88c0:8724::1"])
+def test_who_comes_from_where_ipv6_is_no_longer_used_is_closed_and_the_next_accepted(where: str) -> None:
+    """Within a local network anybody can take such an address; a restart of the loop would pause."""
+    taken: list[NetworkAddress] = []
+    listener = Listener(
+        Masked(listening(), (where, 7, 0, 0)),  # type: ignore[arg-type]
+        lambda sock, remote, _local: (taken.append(remote), sock.close()),
+    )
+    with gevent.Timeout(0.5), gevent.socket.create_connection(("127.0.0.1", listener.address.port)) as odd:
+        assert odd.recv(1) == b""
+    with gevent.socket.create_connection(("127.0.0.1", listener.address.port)) as client, gevent.Timeout(0.5):
+        while not taken:
+            gevent.sleep(0.001)
+        assert taken == [NetworkAddress.parse(f"127.0.0.1:{client.getsockname()[1]}")]
+    listener.close()
+
+
 def test_an_address_that_cannot_be_had_is_named() -> None:
     taken = native_socket.create_server(("127.0.0.1", 0))
     port = taken.getsockname()[1]
