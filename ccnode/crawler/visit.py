@@ -38,8 +38,8 @@ class Patience:
 
 
 PATIENCE: Final[Mapping[Network, Patience]] = {
-    Network.IPV4: Patience(5.0, 20.0),
-    Network.IPV6: Patience(5.0, 20.0),
+    Network.IPV4: Patience(5.0, 15.0),
+    Network.IPV6: Patience(5.0, 15.0),
     Network.ONION: Patience(10.0, 60.0),
     Network.CJDNS: Patience(10.0, 30.0),
 }
