@@ -19,7 +19,8 @@ from ccnode.crawler.live import Live
 from ccnode.crawler.options import Options, parse
 from ccnode.crawler.outcome import SEED_SOURCE, Outcome
 from ccnode.crawler.parts import Parts
-from ccnode.crawler.store import COMPLETE, Store
+from ccnode.crawler.rows import COMPLETE
+from ccnode.crawler.store import Store
 from ccnode.crawler.table import BY_DNS, BY_SEED, BY_STORE, VIA
 from ccnode.errors import ExitStatus, StartupError
 from ccnode.peers.netgroup import NetGroupManager

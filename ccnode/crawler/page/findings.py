@@ -72,7 +72,8 @@ class Findings:
 def read_findings(archive: Archive, number: int | None = None) -> Findings:
     """Of the round with that number, or else of the latest finished one. StartupError if there is none."""
     this = archive.round(number)
-    past = [one for one in archive.rounds() if one.is_census and one.vantage == this.vantage and one.started < this.started]
+    earlier = [one for one in archive.rounds() if one.is_census and one.started < this.started]
+    past = [one for one in earlier if one.vantage == this.vantage]
     reached = _reached(archive, this)
     findings = Findings(
         chain=archive.chain,
