@@ -10,8 +10,8 @@ The questions in their order:
    same exception;
 4. are all slots taken? Then an older peer makes room (``eviction.py``), or if none can, no.
 
-Connections that come from Tor's daemon show its address, not the peer's: of what is known by address, only a ban
-counts for them.
+Connections that come from Tor's daemon show its address, not the peer's: permissions of that address and the limits
+of question 3 are not for them. Who bans it means all of them; misbehaviour neither bans nor discourages this machine.
 """
 
 from collections.abc import Callable
@@ -143,14 +143,14 @@ class InboundPolicy:
         limits = self._limits
         if not (limits.per_address or limits.per_netgroup):
             return None
-        shown = [entry.peer.address for entry in self._inbound.values() if not entry.peer.inbound_onion]
+        shown = [entry for entry in self._inbound.values() if not entry.peer.inbound_onion]
         limit = limits.per_address
-        if limit and sum(other.addr == address.addr for other in shown) >= limit:
+        if limit and sum(entry.peer.address.addr == address.addr for entry in shown) >= limit:
             return "maxinboundperip connections from its address"
         limit = limits.per_netgroup
         if limit:
-            group = self._netgroup(address)
-            if sum(self._netgroup(other) == group for other in shown) >= limit:
+            group = self._keyed_netgroup(address)
+            if sum(entry.keyed_netgroup == group for entry in shown) >= limit:
                 return "maxinboundpernetgroup connections from its netgroup"
         return None
 
