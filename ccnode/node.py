@@ -360,7 +360,7 @@ class Node:
             is_ours=self.gossip.local.__contains__,
         )
         extra = ExtraPeers(self.chain, clock)
-        return AutomaticOutbound(dialer, manager, self.addrman, policy, extra, self.sync, self.timers, clock, rng)
+        return AutomaticOutbound(dialer, manager, policy, extra, self.sync, self.timers, clock, rng)
 
     def _save_anchors(self) -> None:
         if self.network.outbound is not None:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import gevent
 from gevent.event import Event
+from gevent.pool import Group
 
 from ccnode.clock import Clock
 from ccnode.network.dialer import Dialer
 from ccnode.network.hub import Supervisor, spawn
 from ccnode.network.manager import ConnectionManager
 from ccnode.network.timers import Timeline, Timers
-from ccnode.peers.addrman import AddrMan
 from ccnode.peers.outbound import Anchor, Candidate, Opening, OutboundPolicy
 from ccnode.peers.peer import ConnectionType
 from ccnode.rng import Rng
@@ -32,6 +32,9 @@ DIALS_AT_ONCE = 4
 
 LOOP_PAUSE = 0.5
 """Steady seconds between two looks (Core's loop)."""
+
+CLOSE_SECONDS = 1.0
+"""How long the end of the node waits for dials under way."""
 
 FEELER_JITTER = 1.0
 """Feelers wait up to so many seconds before they dial, so that their rhythm tells nothing."""
@@ -52,7 +55,6 @@ class AutomaticOutbound:
         self,
         dialer: Dialer,
         manager: ConnectionManager,
-        addrman: AddrMan,
         policy: OutboundPolicy,
         extra: ExtraPeers,
         sync: Synchronizer,
@@ -62,7 +64,6 @@ class AutomaticOutbound:
     ) -> None:
         self._dialer = dialer
         self._manager = manager
-        self._addrman = addrman
         self._policy = policy
         self._extra = extra
         self._sync = sync
@@ -70,6 +71,7 @@ class AutomaticOutbound:
         self._clock = clock
         self._rng = rng
         self._dialing: dict[NetworkAddress, ConnectionType] = {}
+        self._dials = Group()
         self._stopping = Event()
         self._supervisor: Supervisor | None = None
         self.anchors: list[LoadedAnchor] = []
@@ -89,10 +91,11 @@ class AutomaticOutbound:
         return [Anchor(peer.address, peer.services) for peer in peers[: self._policy.block_relay]]
 
     def close(self) -> None:
-        """Stop opening; connections are the manager's."""
+        """Stop opening, dials under way included; connections are the manager's."""
         self._stopping.set()
         if self._supervisor is not None:
             self._supervisor.stop()
+        self._dials.kill(timeout=CLOSE_SECONDS)
 
     # -- opening -------------------------------------------------------------------------------------------------
 
@@ -113,7 +116,7 @@ class AutomaticOutbound:
             self._note_anchor(opening.anchor, "not usable")
             return opening.anchor is not None
         self._dialing[candidate.address] = opening.kind
-        spawn(f"dial {candidate.address}", self._dial, opening, candidate)
+        self._dials.add(spawn(f"dial {candidate.address}", self._dial, opening, candidate))
         return True
 
     def _dial(self, opening: Opening, candidate: Candidate) -> None:
@@ -135,6 +138,8 @@ class AutomaticOutbound:
 
     def _check_extra(self) -> None:
         """Core's ``CheckForStaleTipAndEvictPeers``."""
+        due = self._clock.scheduler() + CHECK_SECONDS
+        self._timers.arm(Timeline.SCHEDULER, due, "extra peers", self._check_extra)
         for peer in self._extra.one_too_many(
             self._sync.outbound_peers(), self._policy.full_relay, self._policy.block_relay
         ):
@@ -144,5 +149,3 @@ class AutomaticOutbound:
         self._policy.stale_tip = self._manager.network_active and self._extra.check_tip()
         if self._extra.tip_is_near_present():
             self._policy.tip_is_fresh()
-        due = self._clock.scheduler() + CHECK_SECONDS
-        self._timers.arm(Timeline.SCHEDULER, due, "extra peers", self._check_extra)

@@ -41,10 +41,15 @@ class Dialer:
         self.dialed: list[tuple[str, ConnectionType, bool]] = []
         self.answer = Event()
         self.succeeds = True
+        self.cut_short = 0
 
     def dial(self, address: NetworkAddress, kind: ConnectionType, *, count_failure: bool) -> FakePeer | None:
         self.dialed.append((address.host, kind, count_failure))
-        self.answer.wait()
+        try:
+            self.answer.wait()
+        except gevent.GreenletExit:
+            self.cut_short += 1
+            raise
         return FakePeer() if self.succeeds else None
 
 
@@ -120,7 +125,6 @@ class Room:
         self.outbound = AutomaticOutbound(
             self.dialer,  # type: ignore[arg-type]
             self.manager,  # type: ignore[arg-type]
-            None,  # type: ignore[arg-type]
             self.policy,  # type: ignore[arg-type]
             self.extra,  # type: ignore[arg-type]
             Sync(),  # type: ignore[arg-type]
@@ -150,6 +154,14 @@ def test_a_few_dials_run_side_by_side(room: Room) -> None:
     eventually(lambda: len(room.dialer.dialed) == 10)
     assert {(kind, count_failure) for _, kind, count_failure in room.dialer.dialed} == {(FULL, True)}
     assert room.policy.added_nodes == ["1.2.3.4"]
+
+
+def test_the_stop_ends_dials_under_way(room: Room) -> None:
+    room.policy.openings = [Opening(FULL)] * DIALS_AT_ONCE
+    room.outbound.start([])
+    eventually(lambda: len(room.dialer.dialed) == DIALS_AT_ONCE)
+    room.outbound.close()
+    assert room.dialer.cut_short == DIALS_AT_ONCE
 
 
 def test_nothing_is_opened_while_the_network_is_off(room: Room) -> None:
