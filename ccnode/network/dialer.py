@@ -116,10 +116,10 @@ class Dialer:
         return True
 
     def remove_node(self, text: str) -> bool:
-        """Stop redialing ``text``; an open connection stays. False if it was not added."""
-        target = self._targets.pop(text, None)
-        if target is None:
+        """Stop redialing ``text``; an open connection stays. False if ``addnode`` did not add it."""
+        if text not in self.added_nodes:
             return False
+        target = self._targets.pop(text)
         target.wanted = False
         if target.task is not None and target.peer is None:
             target.task.kill(block=False)

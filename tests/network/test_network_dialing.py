@@ -348,6 +348,13 @@ def test_only_eight_addnode_targets_are_connected_at_a_time(board: Switchboard) 
     assert "127.0.0.1:10" not in board.dialed
 
 
+def test_a_connect_target_is_no_added_node(board: Switchboard) -> None:
+    board.dialer.connect(["127.0.0.1:1"])
+    assert board.dialer.added_nodes == []
+    assert not board.dialer.remove_node("127.0.0.1:1")
+    eventually(lambda: board.connected() == ["127.0.0.1:1"])
+
+
 def test_with_the_network_off_nothing_is_dialed_or_looked_up(board: Switchboard) -> None:
     board.manager.network_active = False
     board.dialer.connect(["127.0.0.1:1"])
