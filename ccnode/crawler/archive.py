@@ -201,6 +201,16 @@ class Archive:
             self._connection.execute("SELECT source, node, claimed_time FROM adverts WHERE round = ?", [number])
         )
 
+    def advert_nodes(self, number: int) -> Iterator[tuple[int, NetworkAddress, Outcome | None]]:
+        """Who named somebody or was named, if that was kept, and how each of them ended in the round."""
+        query = """
+            SELECT n.id, n.key, a.outcome FROM nodes n LEFT JOIN addresses a ON a.round = :round AND a.node = n.id
+            WHERE n.id IN (SELECT source FROM adverts WHERE round = :round
+                UNION SELECT node FROM adverts WHERE round = :round) ORDER BY n.id
+        """
+        for node, key, outcome in self._connection.execute(query, {"round": number}):
+            yield node, unpack_address(key), None if outcome is None else Outcome(outcome)
+
     def networks_advertised(self, number: int) -> dict[int, int]:
         """On how many networks the addresses lie that each node named, if it was kept who named whom."""
         query = """
@@ -248,6 +258,15 @@ class Archive:
         condition, values = ("", []) if node is None else (" WHERE node = ?", [node])
         query = f"SELECT began, last, ended FROM sessions{condition} ORDER BY began"
         return (Session(*row) for row in self._connection.execute(query, values))
+
+    def up_since(self) -> dict[int, float]:
+        """When the sessions under way began, by node; Unix seconds."""
+        return dict(self._connection.execute("SELECT node, began FROM sessions WHERE ended IS NULL").fetchall())
+
+    def standings(self) -> Iterator[tuple[NetworkAddress, Standing]]:
+        """Every node that was reached once, as it is known by now."""
+        nodes = self._connection.execute("SELECT id, key FROM nodes WHERE first_reached NOT NULL ORDER BY id")
+        return ((unpack_address(key), load_standing(self._connection, node)) for node, key in nodes)
 
     def changes(self, node: int | None = None, since: float = 0.0) -> list[tuple[int, Change]]:
         """What nodes said differently than before, each with the node."""
