@@ -38,6 +38,8 @@ class Options:
     json: bool = False
     edges: bool = False
     vantage: str = ""
+    listen: int = 0
+    """Connections of ``watch`` that stay."""
 
 
 def parse(command: str, arguments: Sequence[str], description: str) -> tuple[Options, Config]:
@@ -74,8 +76,10 @@ def _parser(command: str, description: str) -> argparse.ArgumentParser:
         parser.add_argument("--resume", action="store_true", help="go on with a round that was interrupted")
         parser.add_argument("--edges", action="store_true", help="keep who named whom")
         parser.add_argument("--vantage", metavar="NAME", help="of this place, where files of several are to be merged")
+        if command == "watch":
+            parser.add_argument("--listen", type=int, metavar="N", help="connections that stay, to hear announcements")
         parser.add_argument("--max-addresses", type=int, metavar="N", help=f"keep no more in mind ({ADDRESSES})")
-        parser.add_argument("--max-time", type=float, metavar="SECONDS", help="end the round then")
+        parser.add_argument("--max-time", type=float, metavar="SECONDS", help="end then")
     defaults = Options()
     parser.add_argument("--rate", type=float, metavar="N", help=f"dials per second ({defaults.rate:g})")
     parser.add_argument(

@@ -137,9 +137,16 @@ class Store:
         )
         return self._round
 
-    def unfinished(self) -> int | None:
-        """The latest round, if it was cut off or stopped before every address had been visited."""
-        return self._database.call(_unfinished)
+    def unfinished(self, since: float = 0.0) -> int | None:
+        """The latest round, if it was cut off or stopped before every address had been visited.
+
+        :param since: None also if it began before that, Unix seconds.
+        """
+        return self._database.call(_unfinished, since)
+
+    def last_census(self) -> float | None:
+        """When the latest complete round began, Unix seconds."""
+        return self._database.call(_last_census)
 
     def resume(self, number: int) -> Iterator[Known]:
         """Go on with an unfinished round: every address it had heard of, in the order of hearing."""
@@ -224,10 +231,15 @@ def _begin(db: SqliteDatabase, vantage: str, started: float, status: str, config
     return cursor.lastrowid
 
 
-def _unfinished(db: SqliteDatabase) -> int | None:
-    query = "SELECT id, status FROM rounds WHERE status != ? ORDER BY id DESC LIMIT 1"
+def _last_census(db: SqliteDatabase) -> float | None:
+    row = db.conn.execute("SELECT max(started) FROM rounds WHERE status = ?", [COMPLETE]).fetchone()
+    return None if row[0] is None else float(row[0])
+
+
+def _unfinished(db: SqliteDatabase, since: float) -> int | None:
+    query = "SELECT id, status, started FROM rounds WHERE status != ? ORDER BY id DESC LIMIT 1"
     row = db.conn.execute(query, [REVISIT]).fetchone()
-    return None if row is None or row[1] == COMPLETE else int(row[0])
+    return None if row is None or row[1] == COMPLETE or row[2] < since else int(row[0])
 
 
 def _reopen(db: SqliteDatabase, number: int) -> None:
