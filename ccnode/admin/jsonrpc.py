@@ -150,9 +150,12 @@ class Dispatcher:
 def parse(data: bytes) -> object:
     """The JSON of a request or a batch. Raises `RpcError` -32700."""
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+        found = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+        if b"\\u" in data:  # half of a surrogate pair is no character: no file and no database takes it
+            json.dumps(found, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         raise RpcError(rpc_errors.PARSE_ERROR, "Parse error") from None
+    return found
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -84,6 +84,13 @@ def test_errors(line: bytes, code: int, message: str) -> None:
     assert "result" not in reply
 
 
+def test_half_a_character_is_no_text() -> None:
+    # Python would carry it about until something has to write it down, the database perhaps.
+    half, whole = (f'{{"id":1,"method":"nope","params":["{text}"]}}' for text in (r"\ud800x", r"\ud83d\ude00"))
+    assert json.loads(answer(half))["error"]["code"] == -32700
+    assert json.loads(answer(whole))["error"]["code"] == -32601
+
+
 def test_the_node_hears_of_a_damaged_store() -> None:
     context = types.SimpleNamespace(clock=SystemClock(), active_commands=[])
     faults: list[StorageError] = []
