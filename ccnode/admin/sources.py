@@ -126,6 +126,10 @@ class LogTap(logging.Handler):
     def createLock(self) -> None:
         self.lock = None  # a record is only handed on
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        self.emit(record)  # the standard one takes the lock, from Python 3.13 on even if there is none
+        return True
+
     def switch(self, wanted: bool) -> None:
         (log_root.addHandler if wanted else log_root.removeHandler)(self)
 

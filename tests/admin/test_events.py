@@ -122,6 +122,14 @@ def test_log_records_become_events_of_their_level_and_category(stream: EventStre
     assert (detail["level"], detail["message"]) == ("debug", "a\\x1b[2J\\x0ab")
 
 
+def test_records_are_handed_on_without_a_lock(stream: EventStream) -> None:
+    tap, listener = LogTap(stream), stream.subscribe(parse_wishes(["log"], {}))
+    assert tap.lock is None
+    tap.handle(logging.LogRecord("ccnode.net", logging.INFO, "", 0, "hello", None, None))
+    assert listener.take()["message"] == "hello"  # type: ignore[index]
+    listener.close()
+
+
 def test_a_record_of_another_thread_reaches_the_hub(stream: EventStream) -> None:
     import gevent
 
