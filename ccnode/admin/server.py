@@ -17,6 +17,7 @@ import errno
 import json
 import logging
 import os
+import select
 import stat
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -128,9 +129,16 @@ class AdminServer:
                 log.warning("admin socket: accept: %s", error.strerror)
                 gevent.sleep(_ACCEPT_PAUSE_SECONDS)
                 continue
-            task = spawn("admin-client", self._serve, connection, len(self._clients) < self._max_clients)
+            task = spawn("admin-client", self._serve, connection, self._has_room())
             self._clients[task] = connection
             task.link(self._client_ended)
+
+    def _has_room(self) -> bool:
+        """Whether one more client is served. Nobody reads from one whose command waits for something to happen, so
+        that those who left meanwhile are noticed here."""
+        if len(self._clients) >= self._max_clients:
+            gevent.killall([task for task, connection in self._clients.items() if _is_gone(connection)])
+        return sum(not task.dead for task in self._clients) < self._max_clients
 
     def _client_ended(self, task: gevent.Greenlet) -> None:
         # A link, not a `finally` in the task: a task killed before it ran would not get there.
@@ -273,6 +281,13 @@ def _event_line(event: Mapping[str, object]) -> bytes:
 def _refusal_line(reason: str) -> bytes:
     reply = {"jsonrpc": "2.0", "error": {"code": rpc_errors.INVALID_REQUEST, "message": reason}, "id": None}
     return json.dumps(reply).encode() + b"\n"
+
+
+def _is_gone(connection: socket.socket) -> bool:
+    """Whether the client has closed its side for good; one that only sends no more still waits for its answer."""
+    poll = select.poll()
+    poll.register(connection.fileno(), 0)
+    return any(events & select.POLLHUP for _, events in poll.poll(0))
 
 
 def _shutdown(connection: socket.socket) -> None:

@@ -246,6 +246,27 @@ def test_only_so_many_clients(start: Callable[..., AdminServer]) -> None:
     clients.pop().close()
 
 
+def test_those_who_left_while_their_command_waits_make_room(
+    start: Callable[..., AdminServer], context: types.SimpleNamespace
+) -> None:
+    server = start(max_clients=2)
+    gone, quiet = (outside(Client, server.path) for _ in range(2))
+    for client in (gone, quiet):
+        outside(client.send, "waitforgate")
+    with gevent.Timeout(5):
+        while len(context.active_commands) < 2:
+            gevent.sleep(0.001)
+    gone.close()
+    quiet.socket.shutdown(socket.SHUT_WR)  # it only says no more, and wants its answer
+    newcomer = outside(Client, server.path)
+    assert outside(newcomer.call, "echo", 1) == 1
+    assert len(context.active_commands) == 1
+    context.gate.set()
+    assert outside(quiet.read)["result"] == "open"
+    quiet.close()
+    newcomer.close()
+
+
 def test_the_file_is_private(start: Callable[..., AdminServer]) -> None:
     server = start()
     assert stat.S_IMODE(server.path.stat().st_mode) == 0o600
