@@ -156,6 +156,7 @@ def test_files_that_cannot_be_used(node: TestNode, tmp_path: Path) -> None:
     code, text = refused(node, "importaddrman", "other")
     assert code == -8
     assert "no peers.dat, or another network's" in text
+    assert refused(node, "exportaddrman", "a\0b") == (-8, f"{tmp_path}/a\0b: embedded null byte")
 
 
 def test_only_the_raw_ones_are_hidden() -> None:

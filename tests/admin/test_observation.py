@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 from admin_support import TestNode
 
 from ccnode import log
+from ccnode.admin.commands import observation
 from ccnode.errors import RpcError
 from ccnode.peers.messages import RECENT
 from ccnode.wire.headers import Headers
@@ -163,6 +165,22 @@ def test_a_snapshot_has_everything_but_passwords(tmp_path: Path) -> None:
         assert ("in", "version") in {(each["direction"], each["command"]) for each in messages}
         assert ("out", "verack") in {(each["direction"], each["command"]) for each in messages}
         link.close()
+
+
+def test_two_snapshots_of_a_moment_do_not_mix(node: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.context.config.folder.mkdir(parents=True, exist_ok=True)
+    node.clock.set_mock_time(1_760_000_000)
+
+    def slowly(pieces: Iterator[str]) -> Iterator[str]:
+        for piece in pieces:
+            yield piece
+            gevent.sleep(0)
+
+    monkeypatch.setattr(observation, "breathing", slowly)
+    tasks = [gevent.spawn(node.call, "snapshot") for _ in range(2)]
+    paths = {Path(task.get(timeout=10)["filename"]) for task in tasks}
+    assert [json.loads(path.read_text())["time"] for path in paths] == [1_760_000_000]
+    assert list(node.context.config.folder.joinpath("snapshots").iterdir()) == list(paths)
 
 
 def test_a_snapshot_that_cannot_be_written_is_an_error(node: TestNode) -> None:

@@ -210,7 +210,7 @@ def export_addrman(context: AdminContext, path: str) -> dict[str, object]:
     try:
         with file.open("x", encoding="ascii") as stream:
             stream.writelines(lines)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter for a path that is none
         raise RpcError(rpc_errors.INVALID_PARAMETER, _problem(file, error)) from error
     return {"path": str(file), "written": len(lines)}
 
@@ -235,7 +235,7 @@ def export_asmap(context: AdminContext, path: str) -> dict[str, object]:
     file = context.config.folder / path
     try:
         written = file.write_bytes(asmap.data)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise RpcError(rpc_errors.INVALID_PARAMETER, f"Failed to open asmap file: {_problem(file, error)}") from error
     return {"path": str(file), "bytes_written": written, "file_hash": asmap.checksum.hex()}
 

@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Final
 
 import ccnode
@@ -16,7 +17,7 @@ from ccnode.admin.registry import REGISTRY, Arg, ArgType, command
 from ccnode.config import config_values
 from ccnode.errors import RpcError
 from ccnode.log import CATEGORIES, LEVELS
-from ccnode.network.hub import breathe, breathing
+from ccnode.network.hub import breathing
 from ccnode.peers.messages import RECENT, PassedMessage
 
 SNAPSHOTS: Final = "snapshots"
@@ -277,15 +278,18 @@ def snapshot(context: AdminContext) -> dict[str, object]:
 
 
 def _write(path: Path, state: dict[str, object]) -> int:
-    """The file is there whole or not at all."""
+    """The file is there whole or not at all, for its owner only."""
     size = 0
-    unfinished = path.with_suffix(".unfinished")
-    with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        for piece in encode(state):
-            size += file.write(piece)
-            breathe()
-        size += file.write("\n")
-    unfinished.replace(path)
+    with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".unfinished", delete=False) as file:
+        try:
+            for piece in breathing(encode(state)):
+                size += file.write(piece)
+            size += file.write("\n")
+            file.flush()
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
     return size
 
 
