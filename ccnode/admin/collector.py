@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from ccnode import __version__
 from ccnode.admin.figures import NodeFigures, rates
 from ccnode.admin.memory import memory_use
-from ccnode.network.hub import breathe, count_greenlets
+from ccnode.network.hub import breathing, count_greenlets
 from ccnode.peers.traffic import tally_bytes, tally_messages
 from ccnode.wire.address import ADDRESS_SIZES
 
@@ -63,9 +63,8 @@ class NodeCollector(Collector):
     def _collect_connections(self) -> Iterator[Metric]:
         manager = self._figures.network.manager
         peers: Counter[tuple[str, str]] = Counter()
-        for peer in list(manager.peers.values()):
+        for peer in breathing(list(manager.peers.values())):
             peers[peer.connection_type.value, peer.network.value] += 1
-            breathe()
         yield _gauges("ccnode_peers", "connections", ["type", "network"], peers.items())
         counted = manager.statistics
         attempts = [([kind.value], count) for kind, count in counted.attempts.items()]

@@ -24,7 +24,7 @@ from ccnode.admin.http_auth import Authenticator, Cookie, Permissions
 from ccnode.admin.jsonrpc import Dispatcher, Reply, encode, parse, reply_to
 from ccnode.admin.web import Handler, TooMuch, WebServer
 from ccnode.errors import RpcError
-from ccnode.network.hub import breathe
+from ccnode.network.hub import breathing
 from ccnode.peers.subnet import Subnet
 from ccnode.wire.address import NetworkAddress
 
@@ -134,12 +134,8 @@ class HttpRpc:
     def _run_batch(self, requests: list[Any], user: str) -> Response:
         if any(self._refuses(request, user) for request in requests):
             return Response(HTTPStatus.FORBIDDEN)
-        replies = []
-        for request in requests:
-            reply = self._reply(request)
-            if reply is not None:
-                replies.append(reply)
-            breathe()
+        answered = (self._reply(request) for request in requests)
+        replies = [reply for reply in breathing(answered) if reply is not None]
         if requests and not replies:
             return Response(HTTPStatus.NO_CONTENT)
         return _json(replies, HTTPStatus.OK)
@@ -177,11 +173,7 @@ def _status(reply: Reply) -> HTTPStatus:
 
 
 def _json(value: object, status: HTTPStatus) -> Response:
-    pieces = []
-    for piece in encode(value):
-        pieces.append(piece)
-        breathe()
-    return Response(status, ("".join(pieces) + "\n").encode(), "application/json")
+    return Response(status, ("".join(breathing(encode(value))) + "\n").encode(), "application/json")
 
 
 class HttpRpcServer:

@@ -64,13 +64,13 @@ class RequestInput:
         return self._taken(self._file.readline(self._bounded(size)))
 
     def read(self, size: int = -1) -> bytes:
+        breathe()
         return self._taken(self._file.read(self._bounded(size)))
 
     def _bounded(self, size: int) -> int:
         return self.left + 1 if size < 0 else min(size, self.left + 1)
 
     def _taken(self, data: bytes) -> bytes:
-        breathe()
         self.left -= len(data)
         if self.left < 0:
             raise TooMuch("the request is too long")
@@ -105,6 +105,7 @@ class Handler(WSGIHandler):  # type: ignore[misc]
         self.busy = False
         self._expire_in(self.server.patience)
         self.rfile.left = MAX_HEAD
+        breathe()  # once for a head, which is small: a turn for each of its lines would add up
         line: str = super().read_requestline()
         return line
 
