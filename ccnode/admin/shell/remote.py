@@ -5,11 +5,10 @@ simply there again. A stream of events keeps its own connection.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from ccnode.admin.client import DEFAULT_TIMEOUT, Events, call, subscribe
+from ccnode.admin.client import DEFAULT_TIMEOUT, Events, call, call_batch, subscribe
 
 TIMEOUT: Final = 60.0
 """Seconds that a word of the shell's waits for the node."""
@@ -30,11 +29,7 @@ class Remote:
 
     def call_all(self, *methods: str) -> list[Any]:
         """The results of several commands without arguments, asked for at once: a busy node is waited for once."""
-        pool = ThreadPoolExecutor(len(methods))
-        try:
-            return list(pool.map(self.call, methods))
-        finally:
-            pool.shutdown(wait=False)  # Ctrl-C does not wait for the others
+        return call_batch(self._find(), methods, timeout=TIMEOUT, read_only=self.read_only)
 
     def call_words(self, method: str, words: Sequence[str]) -> Any:
         """The same with words as a person typed them; the node reads each by the type it declares. It may take its
