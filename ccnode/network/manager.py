@@ -264,7 +264,7 @@ class ConnectionManager:
             self._rooms.addrman.connected(peer.address)
         self._rooms.sync.left(peer)
         log.log(
-            logging.INFO if peer.handshake_complete else logging.DEBUG,
+            peer.log_level if peer.handshake_complete else logging.DEBUG,
             "peer=%d disconnected: %s",
             peer.id,
             peer.disconnect_reason or "connection ended",
@@ -332,7 +332,8 @@ class ConnectionManager:
         """The handshake told us: from now on everything may be sent to ``peer``, and come from it."""
         self.peers[peer.id].accept_large_messages()
         self._rooms.sync.joined(peer)
-        log.info(
+        log.log(
+            peer.log_level,
             "peer=%d connected%s: %s, version %d, %s, height %d",
             peer.id,
             self._named(peer),

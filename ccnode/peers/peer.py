@@ -6,6 +6,7 @@ Facts are plain attributes, set by whoever learns them: the handshake (version, 
 sub-protocol keeps its own state elsewhere, keyed by `Peer.id`.
 """
 
+import logging
 from abc import ABC, abstractmethod
 from enum import Enum
 
@@ -183,6 +184,11 @@ class Peer(ABC):
         if self.address.network is Network.INTERNAL:
             return Network.NOT_PUBLICLY_ROUTABLE
         return self.address.reported_network()
+
+    @property
+    def log_level(self) -> int:
+        """Of log lines about what it does: strangers do it as often as they like, so theirs is detail, as in Core."""
+        return logging.DEBUG if self.inbound else logging.INFO
 
     @property
     def handshake_complete(self) -> bool:

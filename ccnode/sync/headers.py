@@ -185,7 +185,12 @@ class HeaderSync:
         if low_work.phase is LowWorkPhase.FINAL:
             state.low_work = None
             if low_work.abort_reason:
-                log.info("peer=%d low-work headers sync ended: %s", state.peer.id, low_work.abort_reason)
+                log.log(
+                    state.peer.log_level,
+                    "peer=%d low-work headers sync ended: %s",
+                    state.peer.id,
+                    low_work.abort_reason,
+                )
             if result.success and full:
                 state.continue_after = batch.hashes[-1]
         if result.success:
@@ -269,7 +274,12 @@ class HeaderSync:
     def _refuse_low_work(self, state: SyncPeer, batch: HeaderBatch, parent: int, full: bool) -> None:
         """Too little work to store: a full batch may still lead to more."""
         if not full:
-            log.info("peer=%d its chain has too little work, ignored (%d headers)", state.peer.id, len(batch))
+            log.log(
+                state.peer.log_level,
+                "peer=%d its chain has too little work, ignored (%d headers)",
+                state.peer.id,
+                len(batch),
+            )
             self._leadership.finished(state, low_work=True)
             self._end_of_chain(state, self._index.chain_work(parent) + batch.work)
             return
@@ -291,7 +301,9 @@ class HeaderSync:
             minimum_work=self._chain.anti_dos_work_threshold(),
             now=self._clock.now(),
         )
-        log.info("peer=%d low-work headers sync from height %d", state.peer.id, index.height(parent))
+        log.log(
+            state.peer.log_level, "peer=%d low-work headers sync from height %d", state.peer.id, index.height(parent)
+        )
         if not self._feed_low_work(state, batch, full):
             self._leadership.finished(state)
 
@@ -328,7 +340,7 @@ class HeaderSync:
             state.peer.disconnect("its chain has less work than the network's minimum")
 
     def _judge(self, peer: Peer, verdict: HeaderVerdict) -> None:
-        log.info("peer=%d header %s: %s", peer.id, verdict.hash[::-1].hex(), verdict.reason)
+        log.log(peer.log_level, "peer=%d header %s: %s", peer.id, verdict.hash[::-1].hex(), verdict.reason)
         if verdict.result in _PUNISHED:
             self._report(peer, f"invalid header: {verdict.reason}", verdict)
         elif verdict.result is ValidationResult.CACHED_INVALID and not peer.inbound:

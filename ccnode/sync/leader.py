@@ -143,8 +143,12 @@ class Leadership:
         if not self.tip_is_recent():
             self._lead(state, now)
         height = self._index.height(start)
-        log.info(
-            "peer=%d initial getheaders from height %d (peer says %d)", state.peer.id, height, state.peer.start_height
+        log.log(
+            state.peer.log_level,
+            "peer=%d initial getheaders from height %d (peer says %d)",
+            state.peer.id,
+            height,
+            state.peer.start_height,
         )
 
     def _lead(self, state: SyncPeer, now: float) -> None:

@@ -17,9 +17,10 @@ from ccnode.admin.shell.screens.looks import LogLine, Look, Silence, log_line
 from ccnode.admin.shell.screens.model import Call, Leave, Top, lay_out
 from ccnode.admin.shell.screens.peer_table import FIELDS, PeerTable, fit
 from ccnode.admin.shell.screens.traffic import CELLS, Traffic
+from ccnode.chain.networks import REGTEST
 from tests.support.data import ROOT
 from tests.support.process import NodeProcess
-from tests.support.scripted import Link, wait_until
+from tests.support.scripted import HeaderPeer, Link, wait_until
 from tests.support.terminal import Terminal
 
 NOW = 1_760_000_000.0
@@ -466,16 +467,18 @@ def test_the_node_restarts_under_the_screen(tmp_path: Path) -> None:
         top.shows("no answer for")
         node.restart()
         top.shows(r"the node (was restarted|answers again)")
-        wait_until(lambda: comes_and_is_logged(node, top))
+        with HeaderPeer([], REGTEST.genesis_hash) as other:
+            wait_until(lambda: is_met_and_logged(node, other, top))
         assert top.leave("\x03") == 0
 
 
-def comes_and_is_logged(node: NodeProcess, top: TopScreen) -> bool:
-    """Have a peer connect; whether the screen's log says so. It may not have begun to listen yet."""
-    link = Link.connect(node.port)
-    link.handshake()
-    link.close()
-    return top.shows_now(r"\[net\] peer=\d+ connected: inbound")
+def is_met_and_logged(node: NodeProcess, other: HeaderPeer, top: TopScreen) -> bool:
+    """Have the node connect, and leave; whether the screen's log says so. It may not have begun to listen yet."""
+    node.rpc("addnode", other.target, "onetry")
+    for peer in node.rpc("getpeerinfo"):
+        if peer["version"]:
+            node.rpc("disconnectnode", "", peer["id"])
+    return top.shows_now(r"\[net\] peer=\d+ connected to \S+: manual")
 
 
 def test_read_only_screen(node: NodeProcess) -> None:

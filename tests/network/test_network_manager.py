@@ -1,6 +1,7 @@
 """All connections: a message's trip to its handler, which must not wait, and back; passes; comings and goings."""
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import gevent
@@ -435,6 +436,19 @@ def failing(error: Exception):
 
 
 # -- comings and goings ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "level"), [(INBOUND, logging.DEBUG), (ConnectionType.MANUAL, logging.INFO)])
+def test_strangers_come_and_go_without_filling_the_log(
+    office: Office, caplog: pytest.LogCaptureFixture, kind: ConnectionType, level: int
+) -> None:
+    caplog.set_level(logging.DEBUG, "ccnode")
+    peer, far = office.handshake(kind)
+    far.close()
+    eventually(lambda: office.gone == [peer])
+    about = [record for record in caplog.records if re.match("peer=0 (dis)?connected", record.getMessage())]
+    assert [record.levelno for record in about] == [level, level]
+    assert all(record.levelno <= level for record in caplog.records)
 
 
 def test_there_is_exactly_one_end(office: Office) -> None:
