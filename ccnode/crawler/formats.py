@@ -3,7 +3,8 @@
 ``nodes.ndjson`` and ``nodes.csv`` hold the visits with all their fields (`record`). The others are for programs that
 exist: ``bitnodes.json`` are the rows of bitnodes' exports, with null for what only a geographic database knows;
 ``seeder.txt`` is the dump of the DNS seeders, which Bitcoin Core's ``makeseeds.py`` reads; ``advertised.graphml`` says
-who named whom, which is not who is connected to whom; ``metrics.prom`` is for the text file collector of Prometheus.
+who named whom, which is not who is connected to whom; ``metrics.prom`` is for the text file collector of Prometheus;
+``statistics.json`` has the figures that the report draws.
 """
 
 import csv
@@ -23,6 +24,7 @@ from ccnode.crawler.archive import REACHED, Archive, Filter, NodeVisit, Round
 from ccnode.crawler.history import Standing
 from ccnode.crawler.rows import hash_text
 from ccnode.crawler.statistics import breakdown, client_of, percentiles
+from ccnode.crawler.summary import summarize
 from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.addresses import unpack_address
 from ccnode.wire.protocol import service_names
@@ -261,6 +263,14 @@ def write_metrics(source: Source, out: TextIO) -> int:
     return sum(not line.startswith("#") for line in text.splitlines())
 
 
+def write_statistics(source: Source, out: TextIO) -> int:
+    """All figures as one JSON object (``ccnode.crawler.summary``). Counts those at its top."""
+    figures = summarize(source.archive, source.round)
+    json.dump(figures, out, indent=1)
+    out.write("\n")
+    return len(figures)
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
     """One kind of file."""
@@ -276,4 +286,5 @@ FORMATS: Final[Mapping[str, Format]] = {
     "seeder": Format("seeder.txt", write_seeder),
     "graphml": Format("advertised.graphml", write_graphml),
     "prometheus": Format("metrics.prom", write_metrics),
+    "statistics": Format("statistics.json", write_statistics),
 }

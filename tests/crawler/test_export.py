@@ -159,6 +159,35 @@ def test_metrics_are_prometheus_text(path: Path) -> None:
     assert any(key[0] == "clients" and value == 1 for key, value in samples.items())
 
 
+def test_statistics_of_several_rounds(tmp_path: Path) -> None:
+    path = tmp_path / "main.sqlite"
+    write_census(path, addresses=1500, rounds=3)
+    figures = json.loads((exported(path, "statistics") / "statistics.json").read_text())
+    with Archive(path) as archive:
+        sets = [archive.reached(one.number) for one in archive.rounds()]
+        visits = [one.visit for one in archive.visits(archive.round().number)]
+    assert figures["reachable"] == figures["clients"]["total"] == len(visits) == len(sets[-1])
+    assert sum(counts.get("reachable", 0) for counts in figures["outcomes"].values()) == len(visits)
+    assert figures["estimate"]["low"] >= len(sets[-1] | sets[-2])
+    assert [step["reached"] for step in figures["growth"]] == [len(nodes) for nodes in sets]
+    assert figures["growth"][-1]["union"] == len(sets[0] | sets[1] | sets[2])
+    assert figures["services"]["WITNESS"] == len(visits)
+    assert figures["heights"]["verified"] + figures["heights"]["other_chain"] == len(visits)
+    assert figures["nodes"] is None
+    assert list(figures["latency_seconds"]["ipv4"].values()) == sorted(figures["latency_seconds"]["ipv4"].values())
+    assert figures["netgroups"]["total"] == sum(visit.address.network.value in ("ipv4", "ipv6") for visit in visits)
+    assert list(figures["survival"].values()) == sorted(figures["survival"].values(), reverse=True)
+
+
+def test_statistics_of_one_round(path: Path) -> None:
+    figures = json.loads((exported(path, "statistics") / "statistics.json").read_text())
+    assert figures["estimate"] is None
+    assert figures["nodes"] == 1.0
+    assert figures["netgroups"]["top"] == [{"name": "9.0.0.0/16", "count": 1, "share": 1.0}]
+    assert figures["systems"]["top"][0]["name"] == "AS24940"
+    assert figures["advert_age_seconds"]["50"] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
