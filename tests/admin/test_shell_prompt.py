@@ -1,5 +1,6 @@
 """What the prompt is made of: completion, colours, the line at the bottom. The node is a stand-in."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,20 @@ def test_the_nearest_first_and_the_letters_marked() -> None:
     found = list(fuzzy("peer", offers))
     assert [name for name, _, _ in found] == ["peers", "Peer", "getpeerinfo", "xpxexer"]
     assert [text for style, text, *_ in found[-1][2] if style == "class:match"] == ["p", "e", "e", "r"]
+
+
+def test_letters_are_found_quickly_among_many_equal_ones() -> None:
+    offers = [("0" * 40 + "1" * 24, "")] * 50
+    begun = time.monotonic()
+    assert list(fuzzy("0" * 20 + "2", offers)) == []
+    assert len(list(fuzzy("01" + "1" * 10, offers))) == 50
+    assert time.monotonic() - begun < 5  # trying all choices of twenty zeros takes days
+
+
+def test_several_peers_of_a_host_are_one_offer() -> None:
+    peers = [{"id": n, "addr": f"[2001:db8::1]:{n}", "subver": "/x/", "inbound": True} for n in (1, 2)]
+    found = Words(Node(getpeerinfo=peers)).offers(["ban"], "2")
+    assert found == [("2001:db8::1", "2 peers")]
 
 
 # -- colours -----------------------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ For a kind the node is asked, by one of the functions of `KINDS`; its answer is 
 types quickly costs it one request. Matching is fuzzy: the letters in their order, anywhere.
 """
 
-import re
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -45,8 +44,11 @@ def _peer_addresses(remote: Remote) -> Iterator[Offer]:
 
 
 def _peer_hosts(remote: Remote) -> Iterator[Offer]:
+    hosts: dict[str, list[str]] = {}
     for address, what in _peer_addresses(remote):
-        yield address.rpartition(":")[0].strip("[]"), what
+        hosts.setdefault(address.rpartition(":")[0].strip("[]"), []).append(what)
+    for host, peers in hosts.items():
+        yield host, peers[0] if len(peers) == 1 else f"{len(peers)} peers"
 
 
 def _banned(remote: Remote) -> Iterator[Offer]:
@@ -218,16 +220,33 @@ def fuzzy(word: str, offers: Iterable[Offer]) -> Iterator[tuple[str, str, StyleA
 
     The earlier and the closer together the letters are, the nearer; among equals the order of the offers stays.
     """
-    pattern = re.compile("(?=(" + ".*?".join(map(re.escape, word)) + "))", re.IGNORECASE)
     found = []
     for text, meta in offers:
-        matches = [(match.start(), len(match.group(1))) for match in pattern.finditer(text)]
+        matches = _stretches(word.lower(), text.lower())
         if matches:
-            start, length = min(matches, key=lambda match: (match[1], match[0]))
+            length, start = min(matches)
             found.append((start > 0, length, start, text, meta))
     found.sort(key=lambda each: each[:3])
     for _later, length, start, text, meta in found:
         yield text, meta, _display(word, text, start, length)
+
+
+def _stretches(word: str, text: str) -> list[tuple[int, int]]:
+    """Where the letters of the word come in their order: length and start of the shortest stretch from each start.
+
+    Looked for letter by letter: a regular expression would try all choices among the zeros of a block hash.
+    """
+    found: list[tuple[int, int]] = []
+    start = text.find(word[:1])
+    while start >= 0:
+        end = start
+        for letter in word:
+            end = text.find(letter, end) + 1
+            if not end:
+                return found
+        found.append((end - start, start))
+        start = text.find(word[0], start + 1) if word else -1
+    return found
 
 
 def _display(word: str, text: str, start: int, length: int) -> StyleAndTextTuples:
