@@ -65,5 +65,11 @@ def test_plot_of_what_does_not_change() -> None:
     assert lines == ["    │", "    │", "5.0 ┤⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒⠒", "    │"]
 
 
+def test_the_ends_of_the_scale_are_the_values() -> None:
+    lines = plot([0.0, 0.1 + 0.2 + 138_518.4], width=30, height=6, label="{:.1f}".format).split("\n")
+    assert (lines[0].split()[0], lines[-1].split()[0]) == ("138518.7", "0.0")
+    assert plot([0.0, 0.7], width=20, height=6, label=repr).split("\n")[-1].split()[0] == "0.0"
+
+
 def test_plot_of_nothing() -> None:
     assert plot([], width=20, height=4, label=str) == ""

@@ -99,8 +99,8 @@ def test_plot(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     assert [point["height"] for point in points] == list(range(2, 11))
     assert {point["interval"] for point in points} == {SPACING}
     assert scene.fail("chain --range 5", capsys) == "error: one block alone is no history to draw\n"
-    # Without a range: from the genesis of a chain as short as this one.
-    assert len(scene.exact("chain --plot", capsys)) == TIP
+    # Without a range: from the first block after the genesis of a chain as short as this one.
+    assert len(scene.exact("chain --plot", capsys)) == TIP - 1
 
 
 def test_headers(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,6 +118,7 @@ def test_headers(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
 def test_headers_complains(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     assert "'x' is no range; write heights: 100..120" in scene.fail("headers x", capsys)
     assert scene.fail("headers 5..61", capsys) == "error: the chain ends at height 60\n"
+    assert scene.fail("headers 61..", capsys) == "error: the chain ends at height 60\n"
     assert "--step wants a number" in scene.fail("headers --step 0", capsys)
 
 

@@ -87,7 +87,8 @@ def _labels(low: float, high: float, height: int, label: Callable[[float], str])
         return ["" if row != height // 2 else label(low) for row in range(height)]
     gaps = max(1, (height - 1) // _ROWS_BETWEEN_LABELS)
     rows = {round(gap * (height - 1) / gaps) for gap in range(gaps + 1)}
-    return [label(high - (high - low) * row / (height - 1)) if row in rows else "" for row in range(height)]
+    step = (high - low) / (height - 1)
+    return [label(low + step * (height - 1 - row)) if row in rows else "" for row in range(height)]
 
 
 def _line(values: Sequence[float], low: float, high: float, height: int) -> list[list[str]]:

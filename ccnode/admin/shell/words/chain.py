@@ -92,10 +92,10 @@ class Heights:
         if not (first or last) or not all(word.isdecimal() for word in words):
             raise UsageError(f"'{text}' is no range; write {_RANGE_HELP}")
         found = cls(*map(int, words))
+        if max(found.first, found.last) > tip:
+            raise CcnodeError(f"the chain ends at height {tip:,}")
         if found.first > found.last:
             raise UsageError(f"{text} ends before it begins")
-        if found.last > tip:
-            raise CcnodeError(f"the chain ends at height {tip:,}")
         return found
 
     def __len__(self) -> int:
@@ -105,7 +105,8 @@ class Heights:
 def _plotted(shell: Session, info: Mapping[str, Any], text: str | None) -> Result:
     """The history of difficulty and intervals, sampled as finely as there is room for."""
     tip = info["blocks"]
-    heights = Heights(max(0, tip - PLOTTED_HEADERS), tip) if text is None else Heights.parse(text, tip)
+    # Not from the genesis, unless somebody asks: its time can be years before the others'.
+    heights = Heights(max(1, tip - PLOTTED_HEADERS), tip) if text is None else Heights.parse(text, tip)
     if len(heights) < 2:
         raise CcnodeError("one block alone is no history to draw")
     width = min(shell.width, PLOT_WIDTH)
