@@ -5,10 +5,12 @@ nearest ones are named.
 """
 
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 from difflib import get_close_matches
+from textwrap import fill
 from typing import Final
 
 from ccnode.admin.client import format_result
@@ -55,7 +57,7 @@ class Shell:
         except RpcError as error:
             if VIEWS.find(line.words[0]) is None:  # then as ``ccnode rpc`` says it
                 return complain(f"error code: {error.code}\nerror message:\n{error}")
-            return complain(f"error: {error}")
+            return complain(f"error: {str(error).removeprefix('Error: ')}")  # some texts of Core's begin so
         except CcnodeError as error:
             return complain(f"error: {error}")
 
@@ -109,5 +111,8 @@ class Shell:
 def complain(text: str) -> bool:
     """Say what went wrong; False, for the caller to return."""
     sys.stdout.flush()
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        text = "\n".join(fill(line, width, subsequent_indent="  ", break_on_hyphens=False) for line in text.split("\n"))
     print(text, file=sys.stderr)
     return False
