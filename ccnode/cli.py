@@ -7,7 +7,7 @@
     ccnode rpc [-c FILE ...] METHOD ...    one command, its result as JSON
     ccnode check-config [-c FILE ...]      show the settings in effect and where they come from
     ccnode networks                        list the built-in networks
-    ccnode demo                            two nodes and a growing chain in this terminal, no internet needed
+    ccnode demo                            two nodes and a growing chain, no internet needed
 
 Nothing heavy is imported before it is known what to do, and gevent's patch comes first in a process that will run a
 node: what is imported before it keeps the blocking sockets.

@@ -17,6 +17,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import yaml
@@ -38,6 +39,11 @@ from ccnode.options import (
 __all__ = ["Config", "config_values", "load_config", "render_config", "render_help"]
 
 COMMAND_LINE = "command line"
+
+HELP_WIDTH = 100
+HELP_INDENT = 34
+"""Columns of the help text, and where in them the words about an option begin."""
+
 ONE_CHAIN = "Invalid combination of -regtest, -signet, -testnet, -testnet4 and -chain. Can use at most one."
 
 
@@ -375,7 +381,10 @@ def render_help() -> str:
         notes = ["repeatable"] if option.repeat else []
         if option.default not in (None, ()):
             notes.append(f"default {_plain_word(option.default)}")
-        lines.append(f"  {usage:<31} {option.help}" + (f" ({', '.join(notes)})" if notes else ""))
+        text = option.help + (f" ({', '.join(notes)})" if notes else "")
+        first, *more = wrap(text, HELP_WIDTH - HELP_INDENT, break_long_words=False, break_on_hyphens=False)
+        lines.append(f"  {usage:<{HELP_INDENT - 3}} {first}")
+        lines += [" " * HELP_INDENT + line for line in more]
     return "\n".join(lines[1:]) + "\n"
 
 

@@ -25,7 +25,7 @@ def test_help(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([word]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "Usage:"
-    assert max(map(len, lines)) <= 160
+    assert max(map(len, lines)) <= 100
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_help_lists_every_option_and_command(capsys: pytest.CaptureFixture[str])
     text = capsys.readouterr().out
     for name, option in OPTIONS.items():
         assert re.search(rf"^  --{name}[ =]", text, re.MULTILINE), name
-        assert option.help in text, name
+        assert option.help in " ".join(text.split()), name
     assert all(f"ccnode {command}" in text for command in COMMANDS)
 
 
