@@ -70,12 +70,13 @@ def show_help() -> int:
 
 
 def check_config(arguments: Sequence[str]) -> int:
-    """Load the configuration as a node would, and show it."""
+    """Load and judge the configuration as a node would, and show it."""
     from ccnode.config import load_config, render_config
     from ccnode.networks import network_params
+    from ccnode.settings import check
 
     config = load_config(arguments)
-    network_params(config)
+    check(config, network_params(config))
     print(render_config(config), end="")
     return ExitStatus.OK
 

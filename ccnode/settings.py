@@ -7,12 +7,14 @@ can judge.
 import logging
 
 from ccnode import __version__
+from ccnode.admin.http_setup import http_access, http_addresses
 from ccnode.chain.params import ChainParams
 from ccnode.clock import Clock
 from ccnode.errors import ExitStatus, StartupError
 from ccnode.network.dialer import Dialer
 from ccnode.network.dns import DNS_PORT, SeedResolver
 from ccnode.network.manager import ConnectionManager
+from ccnode.network.proxies import build_routes
 from ccnode.network.routes import Routes
 from ccnode.network.seeding import Seeding
 from ccnode.options import UPLOAD_TARGET_UNIT, Config, parse_bytes
@@ -25,7 +27,7 @@ from ccnode.peers.local_addresses import LOCAL_MANUAL, LocalAddresses
 from ccnode.peers.outbound import outbound_slots
 from ccnode.peers.peer import ConnectionType
 from ccnode.peers.permissions import Whitelist, implicit, parse_whitebind, parse_whitelist
-from ccnode.rng import Rng
+from ccnode.rng import Rng, system_rng
 from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.protocol import MAX_SUBVERSION_LENGTH
 
@@ -33,6 +35,23 @@ log = logging.getLogger("ccnode")
 
 DETERMINISTIC_KEY = (1).to_bytes(KEY_SIZE, "little")
 """The key of ``test=addrman``, Core's: its tests know where an address must be."""
+
+
+def check(config: Config, params: ChainParams) -> None:
+    """Judge every value that only its part can judge, in the order of a start; StartupError for the first bad one.
+
+    Opens no socket and writes nothing. A proxy's name is looked up.
+    """
+    routes = build_routes(config)
+    if config.server:
+        http_access(config)
+        http_addresses(config, params)
+    load_asmap(config)
+    build_whitelist(config)
+    local_addresses(config, params.default_port, routes, system_rng())
+    user_agent(config.uacomment)
+    dns_servers(config)
+    metrics_address(config)
 
 
 def load_asmap(config: Config) -> Asmap | None:

@@ -65,6 +65,31 @@ def test_check_config_refuses_what_a_node_would(tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().err.startswith(f"Error: {path}:2: in 'network': network.magic: ")
 
 
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "--proxy=127.0.0.1:99999",
+        "--onlynet=onion",
+        "--asmap=/none",
+        "--whitelist=noban,loud@1.2.3.4",
+        "--whitebind=1.2.3.4",
+        "--bind=1.2.3.4.5",
+        "--externalip=me",
+        "--dnsserver=me",
+        "--metrics=127.0.0.1",
+        "--rpcauth=me --server",
+        "--rpcallowip=me --server",
+        "--uacomment=" + 256 * "a",
+    ],
+)
+def test_check_config_judges_what_only_a_part_can(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-config", "--regtest", *argument.split()]) == ExitStatus.CONFIG
+    captured = capsys.readouterr()
+    assert captured.err.startswith("Error: ")
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
 def test_errors_go_to_stderr_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["shell", f"--datadir={tmp_path}", "-e", "uptime"]) == 1
     captured = capsys.readouterr()
@@ -79,7 +104,7 @@ def test_windows_is_sent_to_wsl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 
 @pytest.mark.parametrize(
-    "words", [["--version"], ["--help"], ["networks"], ["check-config"], ["rpc", "uptime"], ["shell", "-e", "uptime"]]
+    "words", [["--version"], ["--help"], ["networks"], ["rpc", "uptime"], ["shell", "-e", "uptime"]]
 )
 def test_only_a_node_loads_gevent(words: list[str], tmp_path: Path) -> None:
     """What only asks a node, or none at all, starts quickly and keeps the ordinary sockets."""

@@ -30,12 +30,7 @@ def build_http(config: Config, params: ChainParams) -> HttpRpcServer | None:
     """JSON-RPC over HTTP, listening already; None if it is not wanted. StartupError if it cannot be had."""
     if not config.server:
         return None
-    allowed = [Subnet.parse("127.0.0.0/8"), Subnet.parse("::1"), *map(_allowed_subnet, config.rpcallowip)]
-    permissions = Permissions.parse(config.rpcwhitelist, others=not config.rpcwhitelistdefault)
-    try:
-        credentials = [Credential.parse(text) for text in config.rpcauth]
-    except ValueError as error:
-        raise StartupError(str(error), ExitStatus.CONFIG) from error
+    allowed, permissions, credentials = http_access(config)
     sockets = listen_for_http(http_addresses(config, params))
     cookie = None
     if config.rpcpassword:
@@ -50,6 +45,16 @@ def build_http(config: Config, params: ChainParams) -> HttpRpcServer | None:
             raise StartupError(text, ExitStatus.DATADIR) from error
         credentials.append(cookie.credential)
     return HttpRpcServer(sockets, Authenticator(credentials), permissions, allowed, cookie)
+
+
+def http_access(config: Config) -> tuple[list[Subnet], Permissions, list[Credential]]:
+    """From where HTTP may be used, who may call what, and the users of ``rpcauth``; StartupError if one is none."""
+    allowed = [Subnet.parse("127.0.0.0/8"), Subnet.parse("::1"), *map(_allowed_subnet, config.rpcallowip)]
+    permissions = Permissions.parse(config.rpcwhitelist, others=not config.rpcwhitelistdefault)
+    try:
+        return allowed, permissions, [Credential.parse(text) for text in config.rpcauth]
+    except ValueError as error:
+        raise StartupError(str(error), ExitStatus.CONFIG) from error
 
 
 def http_addresses(config: Config, params: ChainParams) -> list[NetworkAddress]:
