@@ -1,9 +1,10 @@
 """One round: every address that can be learned is visited once, and has its outcome when the round ends.
 
-A dispatcher takes addresses from the frontier, as fast as the limits allow, and starts a greenlet for each visit. What
-a visit hears of goes back to the frontier at once, what it learned to the sink in batches. The round is complete when
-the frontier has no work outstanding; it is cut short by a limit or by `Census.stop`, and then lets visits under way end
-for a moment. Either way `Frontier.close` leaves no address without an outcome.
+A dispatcher takes addresses from the frontier, as fast as the limits allow, and dials them (``knocks.py``); a
+connection gets a greenlet for the rest of its visit. What it hears of goes back to the frontier at once, what it
+learned to the sink in batches. The round is complete when the frontier has no work outstanding; it is cut short by a
+limit or by `Census.stop`, and then lets visits under way end for a moment. Either way `Frontier.close` leaves no
+address without an outcome.
 
 **Our own faults.** A dial that times out while the event loop was late says nothing about the address: too much of
 the five seconds was ours. So the loop's lag is measured, and a visit that failed by a time-out while it was high is
@@ -14,6 +15,7 @@ up is `Outcome.LOCAL_ERROR`, not a dead node. While the loop is late, nothing ne
 its outcome, with only such waiting left, is kept apart (`Progress.decided_at`) from the end of the round.
 """
 
+import socket
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -27,9 +29,11 @@ from gevent.event import Event
 from ccnode.clock import Clock
 from ccnode.crawler.conversation import Events, Leave
 from ccnode.crawler.frontier import Frontier
+from ccnode.crawler.knocks import Knock, Knocks
 from ccnode.crawler.outcome import Collected, Outcome, Visit
-from ccnode.crawler.visit import Visitor
-from ccnode.network.hub import breathe, spawn
+from ccnode.crawler.visit import Visitor, failed_visit
+from ccnode.network.hub import DeadlineExceeded, breathe, spawn
+from ccnode.network.routes import socket_address
 from ccnode.wire.addresses import PackedEntry, unpack_address
 
 MAX_ATTEMPTS: Final = 3
@@ -183,6 +187,8 @@ class Census:
         self._visits: list[Visit] = []
         self._learned: list[tuple[bytes, list[PackedEntry]]] = []
         self._tasks: set[gevent.Greenlet] = set()
+        self._knocks = Knocks(clock, self._knocked)
+        self._defect: BaseException | None = None
 
     @property
     def elapsed(self) -> float:
@@ -201,10 +207,15 @@ class Census:
             self._dispatch(writer)
             self._drain()
         finally:
+            for row in self._knocks.stop():
+                self.frontier.dialed(row)
+                self.frontier.put_back(row)
             gevent.killall(list(self._tasks), exception=Leave, timeout=LEAVE_SECONDS)
             writer.kill()
             self.lag.stop()
         self._hand_over()
+        if self._defect is not None:
+            raise self._defect
         self._give_leftovers()
         return self._end or End.COMPLETE
 
@@ -213,8 +224,9 @@ class Census:
     def _dispatch(self, writer: gevent.Greenlet) -> None:
         due = self._clock.steady()
         while self._end is None:
-            if writer.ready():
-                writer.get()  # raises what it died of
+            for task in (writer, self._knocks.task):
+                if task.ready():
+                    task.get()  # raises what it died of
             if self.elapsed > self.limits.seconds:
                 self.stop(End.TIME)
                 return
@@ -248,10 +260,48 @@ class Census:
         progress = self.progress
         progress.sockets += 1
         progress.most_sockets = max(progress.most_sockets, progress.sockets)
-        task = spawn("visit", self._visit, row)
+        address = unpack_address(self.frontier.table.keys[row])
+        if self._visitor.needs_proxy(address):
+            self._spawn(row, lambda events: self._visitor.visit(address, events, ask_addresses=self._ask_addresses))
+            return
+        family, target = socket_address(address)
+        assert isinstance(target, tuple)  # no Unix socket
+        self._knocks.knock(row, family, target, self._visitor.patience[address.network].dial)
+
+    def _knocked(self, knock: Knock, result: socket.socket | OSError | DeadlineExceeded) -> None:
+        """A dial without a proxy is over."""
+        row = knock.row
+        address = unpack_address(self.frontier.table.keys[row])
+        if isinstance(result, Exception):
+            visit = failed_visit(address, result, knock.started)
+            lag = self.lag.worst_since(knock.began)
+            if self._is_spoilt(visit, lag):
+                self._spawn(row, lambda _events: visit, began=knock.began)
+                return
+            self.frontier.dialed(row)
+            self._leave(row, replace(visit, lag=lag))
+            return
+        sock = result
+
+        def talk(events: Events) -> Visit:
+            events.dialed()
+            ask = self._ask_addresses
+            return self._visitor.talk(sock, address, events, knock.started, knock.began, ask_addresses=ask)
+
+        self._spawn(row, talk, began=knock.began)
+
+    def _spawn(self, row: int, first: Callable[[Events], Visit], began: float | None = None) -> None:
+        task = spawn("visit", self._visit, row, first, self._clock.steady() if began is None else began)
+        task.link_exception(self._fail)
         self._tasks.add(task)
 
-    def _visit(self, row: int) -> None:
+    def _fail(self, task: gevent.Greenlet) -> None:
+        """A visit met a defect of ours: the round cannot end well."""
+        if not isinstance(task.exception, Leave):  # before it could begin
+            self._defect = self._defect or task.exception
+            self.stop()
+
+    def _visit(self, row: int, first: Callable[[Events], Visit], began: float) -> None:
         parked, dialing = False, True
 
         def on_handshake() -> None:
@@ -275,40 +325,44 @@ class Census:
 
         visit = None
         try:
-            visit = self._repeat(row, Events(on_dialed, on_handshake, on_addresses))
+            visit = self._repeat(row, first, Events(on_dialed, on_handshake, on_addresses), began)
         except Leave:
             self.frontier.put_back(row)
         finally:
             on_dialed()
             self._tasks.discard(gevent.getcurrent())
-            self.progress.sockets -= 1
             self.progress.parked -= parked
-            self._changed.set()
-        if visit is not None:
-            self._finish(row, visit)
+            self._leave(row, visit)
 
-    def _repeat(self, row: int, events: Events) -> Visit:
-        """Visit until the fault is not our own."""
+    def _leave(self, row: int, visit: Visit | None) -> None:
+        """A visit is over, well or badly; None if it was given up."""
+        self.progress.sockets -= 1
+        self._changed.set()
+        if visit is not None:
+            table = self.frontier.table
+            self._finish(row, replace(visit, source=table.source_key(row), via=table.via(row)))
+
+    def _repeat(self, row: int, first: Callable[[Events], Visit], events: Events, began: float) -> Visit:
+        """The first visit, and others until the fault is not our own."""
         address = unpack_address(self.frontier.table.keys[row])
-        attempts = 1
+        visit, attempts = first(events), 1
         while True:
-            began = self._clock.steady()
-            visit = self._visitor.visit(address, events, ask_addresses=self._ask_addresses)
             lag = self.lag.worst_since(began)
-            spoilt = visit.outcome in _SPOILABLE and lag > SPOILING_LAG
-            if not spoilt and visit.outcome is not Outcome.LOCAL_ERROR:
-                break
+            visit = replace(visit, attempts=attempts, lag=lag)
+            if not self._is_spoilt(visit, lag):
+                return visit
             if attempts == MAX_ATTEMPTS:
-                if spoilt:
-                    visit = replace(
-                        visit, outcome=Outcome.LOCAL_ERROR, detail=f"{visit.outcome.value}, lag {lag:.1f} s"
-                    )
-                break
-            attempts += 1
-            self.progress.redialed += 1
+                detail = visit.detail or f"{visit.outcome.value}, lag {lag:.1f} s"
+                return replace(visit, outcome=Outcome.LOCAL_ERROR, detail=detail)
             gevent.sleep(RETRY_SECONDS)
-        table = self.frontier.table
-        return replace(visit, attempts=attempts, lag=lag, source=table.source_key(row), via=table.via(row))
+            self.progress.redialed += 1
+            began, attempts = self._clock.steady(), attempts + 1
+            visit = self._visitor.visit(address, events, ask_addresses=self._ask_addresses)
+
+    @staticmethod
+    def _is_spoilt(visit: Visit, lag: float) -> bool:
+        """Whether the fault may be our own."""
+        return visit.outcome is Outcome.LOCAL_ERROR or (visit.outcome in _SPOILABLE and lag > SPOILING_LAG)
 
     def _finish(self, row: int, visit: Visit) -> None:
         progress = self.progress

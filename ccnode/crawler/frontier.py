@@ -332,11 +332,11 @@ class Frontier:
     def close(self) -> Iterator[int]:
         """Give every address that has no outcome the one it ends with; yields the rows of all that were not dialed.
 
-        Nothing may be active any more.
+        No visit may go on any more; one that was given up has not taken place.
         """
         for row in range(len(self.table)):
             state = self.table.states[row]
-            if state in (HELD, QUEUED):
+            if state <= ACTIVE:
                 self.table.finish(row, Outcome.CAPPED if state == HELD else Outcome.UNVISITED)
             outcome = self.table.outcome(row)
             if outcome is not None and not outcome.dialed:

@@ -5,6 +5,7 @@ what is said after it in ``conversation.py``.
 """
 
 import errno
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -62,7 +63,7 @@ class Visitor:
         old_seconds: float = OLD_SECONDS,
     ) -> None:
         self._routes = routes
-        self._patience = patience
+        self.patience = patience
         self._setting = Setting(
             magic=params.magic,
             factory=MessageFactory(params.header_format.size, params.headers_carry_tx_count),
@@ -82,21 +83,42 @@ class Visitor:
             old_seconds=old_seconds,
         )
 
+    def needs_proxy(self, address: NetworkAddress) -> bool:
+        return self._routes.proxy_for(address) is not None
+
     def visit(self, address: NetworkAddress, events: Events, *, ask_addresses: bool = True) -> Visit:
         """Visit ``address``; returns when all is over."""
         clock = self._setting.clock
         started, began = clock.now(), clock.steady()
         try:
-            sock = self._routes.connect(address, self._patience[address.network].dial, self._setting.rng)
+            sock = self._routes.connect(address, self.patience[address.network].dial, self._setting.rng)
         except (OSError, DeadlineExceeded) as error:
-            outcome, detail = dial_failure(error)
-            return Visit(address=address, outcome=outcome, detail=detail, started=started, attempts=1)
+            return failed_visit(address, error, started)
         finally:
             events.dialed()
+        return self.talk(sock, address, events, started, began, ask_addresses=ask_addresses)
+
+    def talk(
+        self,
+        sock: socket.socket,
+        address: NetworkAddress,
+        events: Events,
+        started: float,
+        began: float,
+        *,
+        ask_addresses: bool = True,
+    ) -> Visit:
+        """The visit from the connection on. ``started`` and ``began``: Unix and steady time of the dial."""
         with sock:
             conversation = Conversation(self._setting, sock, address, events, ask_addresses=ask_addresses)
-            conversation.connect_time = clock.steady() - began
+            conversation.connect_time = self._setting.clock.steady() - began
             return conversation.run(started)
+
+
+def failed_visit(address: NetworkAddress, error: Exception, started: float) -> Visit:
+    """A visit that ended with the dial."""
+    outcome, detail = dial_failure(error)
+    return Visit(address=address, outcome=outcome, detail=detail, started=started, attempts=1)
 
 
 def dial_failure(error: Exception) -> tuple[Outcome, str]:

@@ -103,7 +103,7 @@ def reason_of(error: Exception) -> str:
 
 def _open(endpoint: NetworkAddress | Path, timeout: float) -> socket.socket:
     """A stream to a numeric address or a Unix socket."""
-    family, target = _socket_address(endpoint)
+    family, target = socket_address(endpoint)
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         with deadline(timeout):
@@ -116,7 +116,8 @@ def _open(endpoint: NetworkAddress | Path, timeout: float) -> socket.socket:
     return sock
 
 
-def _socket_address(endpoint: NetworkAddress | Path) -> tuple[socket.AddressFamily, str | tuple[str, int]]:
+def socket_address(endpoint: NetworkAddress | Path) -> tuple[socket.AddressFamily, str | tuple[str, int]]:
+    """What the system calls a numeric address or a Unix socket."""
     if isinstance(endpoint, Path):
         return socket.AF_UNIX, str(endpoint)
     family = socket.AF_INET if endpoint.network is Network.IPV4 else socket.AF_INET6
