@@ -17,6 +17,8 @@ from gevent.monkey import get_original
 
 from ccnode.admin.commands.common import display_hash
 from ccnode.admin.events import EventStream
+from ccnode.chain.announcements import announced_blocks
+from ccnode.chain.formats import HeaderFormat
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.index import TipChanged
 from ccnode.errors import DecodeError
@@ -59,7 +61,7 @@ def feed_events(
     bans.on_ban(partial(_banned, events))
     bans.on_unban(partial(_unbanned, events))
     events.on_demand("log", LogTap(events).switch)
-    events.on_demand("message", MessageSource(events, manager.tap, factory).switch)
+    events.on_demand("message", MessageSource(events, manager.tap, factory, chain.format).switch)
 
 
 def _peer(events: EventStream, event: PeerEvent, peer: Peer) -> None:
@@ -153,10 +155,13 @@ class LogTap(logging.Handler):
 class MessageSource:
     """Makes events of the messages that pass."""
 
-    def __init__(self, events: EventStream, tap: MessageTap, factory: MessageFactory) -> None:
+    def __init__(
+        self, events: EventStream, tap: MessageTap, factory: MessageFactory, header_format: HeaderFormat
+    ) -> None:
         self._events = events
         self._tap = tap
         self._factory = factory
+        self._format = header_format
 
     def switch(self, wanted: bool) -> None:
         self._tap.listener = self._passed if wanted else None
@@ -167,6 +172,7 @@ class MessageSource:
         if not receivers:
             return
         summary = summarize(self._factory, command, payload)
+        blocks = self._announced(command, payload)
         self._events.publish(
             "message",
             receivers,
@@ -175,7 +181,17 @@ class MessageSource:
             command=command,
             bytes=passed.size,
             **({"summary": summary} if summary else {}),
+            **({"blocks": blocks} if blocks else {}),
         )
+
+    def _announced(self, command: str, payload: bytes) -> list[str]:
+        """The blocks that a message announces; none if it is large, for then it is about something else."""
+        if len(payload) > MAX_DECODED:
+            return []
+        try:
+            return [display_hash(block) for block in announced_blocks(self._format, self._factory, command, payload)]
+        except DecodeError:
+            return []
 
 
 def summarize(factory: MessageFactory, command: str, payload: bytes) -> str:

@@ -18,6 +18,7 @@ from ccnode.admin.commands import REGISTRY
 from ccnode.admin.events import EventStream, Subscription, parse_wishes
 from ccnode.admin.jsonrpc import Dispatcher
 from ccnode.admin.sources import LogTap, MessageSource, summarize
+from ccnode.chain.formats import BITCOIN_FORMAT
 from ccnode.chain.networks import REGTEST
 from ccnode.clock import SystemClock
 from ccnode.errors import RpcError
@@ -143,7 +144,7 @@ def test_a_record_of_another_thread_reaches_the_hub(stream: EventStream) -> None
 
 def test_messages_are_looked_at_only_while_somebody_listens(stream: EventStream) -> None:
     tap = MessageTap()
-    stream.on_demand("message", MessageSource(stream, tap, MessageFactory()).switch)
+    stream.on_demand("message", MessageSource(stream, tap, MessageFactory(), BITCOIN_FORMAT).switch)
     assert tap.listener is None
     one, pings = listen(stream, "message", peer=7), listen(stream, "message", commands=["ping"])
     assert tap.listener is not None

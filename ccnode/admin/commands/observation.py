@@ -322,7 +322,8 @@ and then, a line each:
                                      reorg: fork_height, disconnected, connected (headers), old_tip, new_tip
                                      ban: event (banned or unbanned), subnet, until; reason of a ban
                                      log: level, category, message
-                                     message: peer, direction (in or out), command, bytes; summary if there is one
+                                     message: peer, direction (in or out), command, bytes; summary and blocks (the
+                                     hashes it announces) if there are any
                                      dropped: count
   }
 }""",
