@@ -46,7 +46,6 @@ from ccnode.wire.addresses import Addr, AddrV2, GetAddr
 from ccnode.wire.factory import MESSAGE_TYPES, MessageFactory
 from ccnode.wire.framing import Frame, Transport, V1Transport
 from ccnode.wire.keepalive import Ping, Pong
-from ccnode.wire.message import Message
 from ccnode.wire.serialize import OversizeError
 
 log = logging.getLogger("ccnode.net")
@@ -399,13 +398,6 @@ class ConnectionManager:
             if peer.dirty:
                 self._timed_pass(peer)
                 breathe()
-
-    def broadcast(self, message: Message, wanted: Callable[[Peer], bool] = lambda _peer: True) -> int:
-        """Send ``message`` to every handshaked peer that ``wanted`` says yes to; returns to how many."""
-        receivers = [peer for peer in self.handshaked_peers() if wanted(peer)]
-        for peer in receivers:
-            peer.send(message)
-        return len(receivers)
 
     # -- questions and orders of the admin side ------------------------------------------------------------------
 

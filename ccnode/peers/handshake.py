@@ -184,7 +184,6 @@ class Handshake:
 
     def _complete(self, peer: Peer, _message: Message) -> None:
         peer.stage = _DONE
-        peer.handshake_done_at = self._clock.now()
         peer.mark_dirty()
         self._open_nonces.discard(peer.local_nonce)
         self._on_complete(peer)

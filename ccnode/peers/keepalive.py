@@ -91,10 +91,6 @@ class Keepalive:
                 due = min(due, peer.connected_at + ADDR_FETCH_TIMEOUT)
         return due
 
-    def ping_wait(self, peer: Peer) -> float | None:
-        """Seconds the outstanding ping has been waiting, if there is one."""
-        return None if peer.ping_sent_at is None else max(0.0, self._clock.now() - peer.ping_sent_at)
-
     def _ping_pass(self, peer: Peer, now: float) -> float:
         waiting = peer.ping_sent_at is not None
         if peer.ping_requested or (not waiting and now > peer.ping_started_at + self._ping_interval):

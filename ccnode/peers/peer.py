@@ -64,7 +64,6 @@ class Peer(ABC):
         "connection_type",
         "dirty",
         "disconnect_reason",
-        "handshake_done_at",
         "id",
         "inbound_onion",
         "last_block",
@@ -121,7 +120,6 @@ class Peer(ABC):
 
         self.stage = HandshakeStage.AWAITING_VERSION
         self.local_nonce = 0
-        self.handshake_done_at: float | None = None
         self.version = 0
         self.common_version = 0
         self.services = 0

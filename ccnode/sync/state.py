@@ -101,8 +101,6 @@ class SyncPeer:
     """The hash it announced last that we did not have."""
     unconnecting: int = 0
     """Headers messages in a row that did not connect to anything known."""
-    last_common: int | None = None
-    """The best entry both have."""
     best_sent: int | None = None
     """The best header we sent it."""
     last_announcement: float = 0.0
