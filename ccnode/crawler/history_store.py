@@ -29,10 +29,9 @@ def reckon(connection: Connection, visits: Iterable[tuple[int, Visit]]) -> None:
             _save(connection, node, standing)
             if news.closed is not None:
                 _save_session(connection, node, news.closed)
-            connection.executemany(
-                "INSERT INTO changes (node, time, field, old, new) VALUES (?, ?, ?, ?, ?)",
-                [(node, change.time, change.field, change.old, change.new) for change in news.changes],
-            )
+            for change in news.changes:
+                values = node, change.time, change.field, change.old, change.new
+                connection.execute("INSERT INTO changes (node, time, field, old, new) VALUES (?, ?, ?, ?, ?)", values)
 
 
 def load_standing(connection: Connection, node: int) -> Standing:

@@ -58,6 +58,7 @@ CREATE TABLE nodes (
     user_agent TEXT,
     height INTEGER
 );
+CREATE INDEX nodes_due ON nodes (next_visit) WHERE last_reached NOT NULL;
 
 CREATE TABLE addresses (
     id INTEGER PRIMARY KEY,          -- in the order in which the round heard of them

@@ -267,6 +267,7 @@ play(Path(sys.argv[1]))
 
 ADDRESSES = 3000
 FANOUT = 7
+BATCH = 20
 
 
 def address_of(number: int) -> NetworkAddress:
@@ -281,6 +282,9 @@ def play(path: Path) -> None:
     """A round in an invented network: address n names those from FANOUT * n + 1 on. Ends as the real one does."""
     store = Store(path, "main", ManualClock(NOW))
     number = store.unfinished()
+    with Archive(path) as archive:
+        if number is None and archive.rounds():
+            return  # complete before it could be killed
     known: dict[bytes, Outcome | None] = {}
     if number is None:
         store.begin_round({})
@@ -300,7 +304,7 @@ def play(path: Path) -> None:
         store.learned(pack_address(address_of(n)), [entry(address_of(m)) for m in named])
         parent = SEED_SOURCE if n == 0 else pack_address(address_of((n - 1) // FANOUT))
         batch.append(replace(visit(address_of(n), outcome_of(n), NOW + n), source=parent))
-        if len(batch) == 20:
+        if len(batch) == BATCH:
             store.record(batch)
             batch.clear()
             print("batch", flush=True)
@@ -332,7 +336,7 @@ def killed_and_resumed(path: Path, rng: Random, kills: int) -> int:
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             if killed < kills:
-                for _ in range(rng.randrange(1, 12)):
+                for _ in range(rng.randrange(1, ADDRESSES // BATCH // kills)):
                     process.stdout.readline()
                 os.kill(process.pid, signal.SIGKILL)
                 killed += 1
