@@ -125,6 +125,11 @@ class LowWorkSync:
         return self._presync.height
 
     @property
+    def redownload_height(self) -> int:
+        """Height of the last header of the second phase, released or not."""
+        return self._redownload.height
+
+    @property
     def work(self) -> int:
         """Chain work of the last header of the first phase."""
         return self._presync.work
