@@ -8,7 +8,8 @@ honest node commits is enough, and what can be an accident costs nothing. The pe
 
 In both, the points add up per peer, for people to see and as the last thing that inbound eviction looks at. Peers with
 the noban permission and manual ones are only warned about, because a person chose them. A local address is
-disconnected and nothing more: everything on the machine shares it, Tor's inbound peers included.
+disconnected and nothing more: everything on the machine shares it, Tor's inbound peers included. So is a peer whose
+name a proxy looked up: we do not know its address.
 
 Neither protects against an attacker with many addresses; both save the work of meeting the same fault again.
 """
@@ -23,7 +24,7 @@ from ccnode.peers.bans import BanList
 from ccnode.peers.peer import ConnectionType, HandshakeStage, Peer
 from ccnode.peers.permissions import Permission
 from ccnode.peers.subnet import Subnet
-from ccnode.wire.address import NetworkAddress
+from ccnode.wire.address import Network, NetworkAddress
 
 log = logging.getLogger("ccnode.net")
 
@@ -126,7 +127,7 @@ class Misbehaviour:
         if not due:
             return
         peer.disconnect(reason)
-        if not peer.address.is_local():
+        if peer.address.network is not Network.INTERNAL and not peer.address.is_local():
             self._condemn(peer.address, reason)
 
     def _condemn(self, address: NetworkAddress, reason: str) -> None:

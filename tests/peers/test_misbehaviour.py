@@ -138,6 +138,16 @@ def test_who_is_spared_is_warned_about_once_per_crossing_of_the_limit(
     assert caplog.messages == [f"peer=7 misbehaving: bad-diffbits; it stays, because it {why}"]
 
 
+@pytest.mark.parametrize("model", [False, True])
+def test_who_was_dialed_by_a_name_that_a_proxy_looked_up_is_only_dropped(model: bool) -> None:
+    court = Court(classic=model)
+    peer = FakePeer(0, ConnectionType.ADDR_FETCH)
+    peer.address = NetworkAddress.internal("seed.example")
+    court.misbehaviour.report(peer, Violation.INVALID_HEADER)
+    assert court.punished(peer) == (True, False, False)
+    assert court.bans.bans() == []
+
+
 def test_listeners_hear_of_a_discouraged_address(core: Court) -> None:
     heard: list[NetworkAddress] = []
     core.discouragement.on_add(heard.append)
