@@ -8,15 +8,13 @@ export; one who does not has come while it was written, and tries again.
 import argparse
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 from ccnode import __version__
 from ccnode.crawler.archive import Archive, Filter, Round
-from ccnode.crawler.files import add_file_options, census_file
+from ccnode.crawler.files import add_file_options, census_file, published
 from ccnode.crawler.formats import FORMATS, Source
 from ccnode.crawler.outcome import Outcome
 from ccnode.crawler.schema import SCHEMA_VERSION
@@ -77,21 +75,6 @@ def _manifest(archive: Archive, this: Round, files: Sequence[Mapping[str, Any]])
         "outcomes": outcomes,
         "files": files,
     }
-
-
-@contextmanager
-def published(path: Path) -> Iterator[TextIO]:
-    """A text file that appears under its name when it is whole, and not at all if writing it fails."""
-    draft = path.with_name(path.name + ".new")
-    try:
-        with draft.open("w", encoding="utf-8", newline="") as out:
-            yield out
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(draft, path)
-    finally:
-        with suppress(FileNotFoundError):
-            draft.unlink()
 
 
 def _sha256(path: Path) -> str:

@@ -1,8 +1,11 @@
-"""Which census file a command means."""
+"""Which census file a command means, and how what is made of it is written."""
 
 import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from ccnode.errors import ConfigError
 
@@ -29,6 +32,21 @@ def census_file(arguments: argparse.Namespace) -> Path:
         raise ConfigError(
             f"{arguments.out} has several census files; choose one by --chain: {names}"
             if found
-            else f"there is no census file in {arguments.out}; name another directory by --out"
+            else f"there is no census in {arguments.out}; name another directory by --out"
         )
     return Path(found[0])
+
+
+@contextmanager
+def published(path: Path) -> Iterator[TextIO]:
+    """A text file that appears under its name when it is whole, and not at all if writing it fails."""
+    draft = path.with_name(path.name + ".new")
+    try:
+        with draft.open("w", encoding="utf-8", newline="") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(draft, path)
+    finally:
+        with suppress(FileNotFoundError):
+            draft.unlink()

@@ -6,7 +6,6 @@ written by strangers, so all of it is escaped where it enters a chart or a table
 """
 
 import argparse
-import os
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Final
 
 from ccnode import __version__
 from ccnode.crawler.archive import Archive, Round
+from ccnode.crawler.files import add_file_options, census_file, published
 from ccnode.crawler.page.answers import Answer, answers
 from ccnode.crawler.page.findings import Findings, read_findings
 from ccnode.crawler.page.style import STYLE
@@ -26,12 +26,16 @@ POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 def report(arguments: Sequence[str]) -> int:
     """The command."""
     options = _parser().parse_args(arguments)
-    path = census_file(options.out, options.chain)
+    path = census_file(options)
     target = options.page or path.with_name(f"{path.stem}.html")
     with Archive(path) as archive:
         begun = options.round is not None or any(one.is_census for one in archive.rounds())
         findings = read_findings(archive, options.round) if begun else None
-    _publish(target, page(findings))
+    try:
+        with published(target) as out:
+            out.write(page(findings))
+    except OSError as error:
+        raise StartupError(f"cannot write {target}: {error.strerror}", ExitStatus.DATADIR) from error
     print(target)
     return ExitStatus.OK
 
@@ -40,28 +44,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="crawl.py report", description="Writes one page of HTML about what was found.", allow_abbrev=False
     )
-    parser.add_argument("--out", type=Path, default=Path("census"), metavar="DIR", help="where the census is (census)")
-    parser.add_argument("--chain", metavar="NAME", help="of this network; needed where there are several in DIR")
+    add_file_options(parser)
     parser.add_argument("--round", type=int, metavar="N", help="about that round instead of the latest")
     parser.add_argument("--page", type=Path, metavar="FILE", help="where to write it (DIR/CHAIN.html)")
     return parser
-
-
-def census_file(folder: Path, chain: str | None) -> Path:
-    """The file of a chain, or the only one there is. StartupError."""
-    if chain is not None:
-        path = folder / f"{chain}.sqlite"
-        if not path.is_file():
-            raise StartupError(f"there is no census {path}", ExitStatus.CONFIG)
-        return path
-    found = sorted(folder.glob("*.sqlite"))
-    if len(found) != 1:
-        names = ", ".join(path.stem for path in found)
-        raise StartupError(
-            f"{folder} has the chains {names}: choose one by --chain" if found else f"there is no census in {folder}",
-            ExitStatus.CONFIG,
-        )
-    return found[0]
 
 
 def page(findings: Findings | None) -> str:
@@ -124,13 +110,3 @@ def _foot() -> str:
 
 def _minute(when: float) -> str:
     return strftime("%Y-%m-%d %H:%M UTC", gmtime(when))
-
-
-def _publish(target: Path, text: str) -> None:
-    """Whoever reads the file meanwhile sees the old page or the new one."""
-    draft = target.with_name(target.name + ".new")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, target)
-    except OSError as error:
-        raise StartupError(f"cannot write {target}: {error.strerror}", ExitStatus.DATADIR) from error

@@ -117,7 +117,7 @@ def test_diff_needs_two_rounds(tmp_path: Path) -> None:
     write(tmp_path / "signet.sqlite", ROUNDS[:1])
     with pytest.raises(ConfigError, match="choose one by --chain: main, signet"):
         diff(["--out", str(tmp_path)])
-    with pytest.raises(ConfigError, match="there is no census file in"):
+    with pytest.raises(ConfigError, match="there is no census in"):
         diff(["--out", str(tmp_path / "none")])
 
 

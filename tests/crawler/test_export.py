@@ -13,7 +13,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ccnode.crawler.archive import Archive, Filter
-from ccnode.crawler.export import MANIFEST, export, export_round, published
+from ccnode.crawler.export import MANIFEST, export, export_round
+from ccnode.crawler.files import published
 from ccnode.crawler.formats import FORMATS, record
 from ccnode.crawler.outcome import SEED_SOURCE, Outcome, Visit
 from ccnode.crawler.store import Store

@@ -283,8 +283,10 @@ def play(path: Path) -> None:
     store = Store(path, "main", ManualClock(NOW))
     number = store.unfinished()
     with Archive(path) as archive:
-        if number is None and archive.rounds():
-            return  # complete before it could be killed
+        is_complete = number is None and bool(archive.rounds())
+    if is_complete:  # before it could be killed
+        store.close()
+        return
     known: dict[bytes, Outcome | None] = {}
     if number is None:
         store.begin_round({})
