@@ -366,6 +366,19 @@ def test_what_is_cut_says_so() -> None:
     assert next(line for line in screen(top) if "[net] word" in line).endswith("…")
 
 
+def test_what_is_below_the_screen_is_counted() -> None:
+    top = make_top()
+    top.lines = 20
+    press(top, "enter")
+    hidden = int(screen(top)[-1].split(" more below")[0])
+    for left in range(hidden - 1, 0, -1):
+        press(top, "down")
+        assert screen(top)[-1].startswith(f" {left} more below")
+    press(top, "down")
+    assert screen(top)[-1].startswith(" Esc back")
+    assert screen(top)[-2].startswith(" from it")
+
+
 def test_layout_uses_every_line() -> None:
     for lines in range(8, 120):
         layout = lay_out(lines)

@@ -27,9 +27,9 @@ class Remote:
         """The result of one command. RpcError if the node refuses, NotRunning if nobody answers in time (seconds)."""
         return call(self._find(), method, params, timeout=timeout, read_only=self.read_only)
 
-    def call_all(self, *methods: str) -> list[Any]:
+    def call_all(self, *methods: str, timeout: float = TIMEOUT) -> list[Any]:
         """The results of several commands without arguments, asked for at once: a busy node is waited for once."""
-        return call_batch(self._find(), methods, timeout=TIMEOUT, read_only=self.read_only)
+        return call_batch(self._find(), methods, timeout=timeout, read_only=self.read_only)
 
     def call_words(self, method: str, words: Sequence[str]) -> Any:
         """The same with words as a person typed them; the node reads each by the type it declares. It may take its

@@ -25,22 +25,24 @@ Line = list[Piece]
 
 HINTS: Final = "/ filter  s S sort  Enter inspect  d disconnect  b ban  p pause  h help  q quit"
 
+PAGE_HINTS: Final = "Esc back  up down scroll  d disconnect  b ban  p pause"
+
 
 def draw(top: Top) -> list[Line]:
     """All lines of the screen."""
-    layout, width = top.layout, top.columns
+    layout, width, hints = top.layout, top.columns, HINTS
     lines = _heading(top)
     if top.helping:
-        body = _scrolled([_pad([("", f" {line}")], width) for line in _help(width)], top)
+        body, hints = _scrolled([_pad([("", f" {line}")], width) for line in _help(width)], top)
     elif top.inspected is not None:
-        body = _scrolled(_inspection(top), top)
+        body, hints = _scrolled(_inspection(top), top)
     else:
         body = _peers(top, layout)
         if layout.graph:
             body += _graphs(top, layout.graph)
         if layout.log:
             body += _log(top, layout.log)
-    return [*[*lines, *body][: top.lines - 1], _bottom(top)]
+    return [*[*lines, *body][: top.lines - 1], _bottom(top, hints)]
 
 
 # -- what is always there --------------------------------------------------------------------------------------------
@@ -105,14 +107,14 @@ def _words(pairs: Iterable[tuple[str, str]]) -> Line:
     return line
 
 
-def _bottom(top: Top) -> Line:
+def _bottom(top: Top, hints: str) -> Line:
     question = top.question
     if question is not None:
         cursor = [("class:cursor", " ")] if question.line else []
         return _pad([("class:question", f" {question.text} "), ("", question.typed), *cursor], top.columns)
     if top.message:
         return _pad([("class:question", f" {top.message}")], top.columns)
-    return _pad([("class:hint", f" {HINTS}")], top.columns)
+    return _pad([("class:hint", f" {hints}")], top.columns)
 
 
 # -- the connections -------------------------------------------------------------------------------------------------
@@ -225,15 +227,18 @@ def _help(width: int) -> list[str]:
     for keys, text in KEYS:
         parts = _wrapped(text, width - wide - 2)
         lines += [f"{keys if not number else '':<{wide}}{part}" for number, part in enumerate(parts)]
-    return [*lines, "", "Rates are means of the last seconds. The graphs show minutes, each to a scale of its own."]
+    rates = "Rates are means of the last seconds. The graphs show minutes, each to a scale of its own."
+    return [*lines, "", *_wrapped(rates, width - 2)]
 
 
-def _scrolled(lines: list[Line], top: Top) -> list[Line]:
-    """The part that fits between heading and bottom line."""
+def _scrolled(lines: list[Line], top: Top) -> tuple[list[Line], str]:
+    """The part that fits between heading and bottom line, and hints that say how many lines are below it."""
     room = top.lines - 4
     top.scrolled = max(0, min(top.scrolled, len(lines) - room))
     shown = lines[top.scrolled : top.scrolled + room]
-    return shown + [_pad([], top.columns) for _ in range(room - len(shown))]
+    below = len(lines) - top.scrolled - len(shown)
+    hints = f"{below} more below: down  {PAGE_HINTS}" if below else PAGE_HINTS
+    return shown + [_pad([], top.columns) for _ in range(room - len(shown))], hints
 
 
 # -- pieces ----------------------------------------------------------------------------------------------------------

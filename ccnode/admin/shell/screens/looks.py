@@ -66,13 +66,10 @@ News = Look | Silence | LogLine
 
 def look(remote: Remote) -> Look:
     """Ask the node. CcnodeError if it does not answer."""
-
-    def ask(method: str) -> Any:
-        return remote.call(method, timeout=TIMEOUT)
-
-    chain, uptime = ask("getblockchaininfo")["chain"], ask("uptime")
-    sync, stats, peers = ask("getheadersyncinfo"), ask("getnodestats"), ask("getpeerinfo")
-    return Look(time=time.time(), chain=chain, uptime=uptime, sync=sync, stats=stats, peers=peers)
+    info, uptime, sync, stats, peers = remote.call_all(
+        "getblockchaininfo", "uptime", "getheadersyncinfo", "getnodestats", "getpeerinfo", timeout=TIMEOUT
+    )
+    return Look(time=time.time(), chain=info["chain"], uptime=uptime, sync=sync, stats=stats, peers=peers)
 
 
 class Watcher:
@@ -110,6 +107,8 @@ class Watcher:
         while not self._stopping.is_set():
             with suppress(CcnodeError):  # the looks say what there is to say about it
                 self._log = self._remote.subscribe(["log"])
+                if self._stopping.is_set():  # which `stop` did not know of
+                    self._log.close()
                 with closing(self._log) as events:
                     for event in events:
                         self._report(log_line(event))
