@@ -1,6 +1,8 @@
 """``ccnode shell`` against a real node: commands by ``-e``, through a pipe, and at a prompt on a pseudo-terminal."""
 
 import os
+import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -80,6 +82,18 @@ def test_no_node(tmp_path: Path) -> None:
     status, output, errors = run_shell("--chain=regtest", f"--datadir={tmp_path}", "-e", "uptime")
     assert (status, output) == (1, "")
     assert errors.startswith(f"error: no node is running on {tmp_path}/regtest: start it with")
+
+
+@pytest.mark.parametrize("line", ["status", "getblockcount"])
+def test_ctrl_c_leaves_a_silent_node(tmp_path: Path, line: str) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "admin.sock"))
+        listener.listen()
+        shell = subprocess.Popen([*SHELL, f"--socket={tmp_path}/admin.sock", "-e", line], env=ENVIRONMENT)
+        with listener.accept()[0] as connection:
+            assert connection.recv(1000)
+            shell.send_signal(signal.SIGINT)
+            assert shell.wait(10) == 1
 
 
 def test_prompt(tmp_path: Path) -> None:
