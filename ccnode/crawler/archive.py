@@ -226,6 +226,11 @@ class Archive:
         row = self._connection.execute("SELECT id FROM nodes WHERE key = ?", [pack_address(address)]).fetchone()
         return None if row is None else int(row[0])
 
+    def at_host(self, host: str) -> list[NetworkAddress]:
+        """The nodes of an address, whatever their ports."""
+        query = "SELECT key FROM nodes WHERE address = ? ORDER BY port"
+        return [unpack_address(key) for (key,) in self._connection.execute(query, [host])]
+
     def addresses(self, nodes: set[int]) -> dict[int, NetworkAddress]:
         """Where nodes are."""
         query = "SELECT id, key FROM nodes ORDER BY id"

@@ -19,7 +19,7 @@ from ccnode.crawler.history import DAY, HOUR, Session
 from ccnode.crawler.outcome import Outcome, Visit
 from ccnode.crawler.statistics import client_of
 from ccnode.errors import ConfigError, ExitStatus, StartupError
-from ccnode.wire.address import NetworkAddress
+from ccnode.wire.address import NetworkAddress, split_host_port
 from ccnode.wire.protocol import service_names
 
 LISTED: Final = 20
@@ -175,24 +175,22 @@ def show(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="crawl.py show", description="What is known about a node, and why a round did not count it."
     )
-    parser.add_argument("node", metavar="ADDRESS:PORT", help="an address as it stands in the census")
+    parser.add_argument("node", metavar="ADDRESS[:PORT]", help="without a port: all nodes at the address")
     add_file_options(parser)
     options = parser.parse_args(arguments)
     try:
-        address = NetworkAddress.parse(options.node)
+        address, port = NetworkAddress.parse(options.node), split_host_port(options.node)[1]
     except ValueError as error:
         raise ConfigError(str(error)) from error
     path = census_file(options)
     with Archive(path) as archive:
-        node = archive.find(address)
-        if node is None:
-            address = address.as_cjdns()
-            node = archive.find(address)
-        if node is None:
-            print(f"{address}: no round in {path} has heard of it")
-            return ExitStatus.FAULT
-        _print_node(archive, node, address)
-    return ExitStatus.OK
+        wanted = [address, address.as_cjdns()] if port is not None else archive.at_host(address.host)
+        nodes = {one: node for one in wanted if (node := archive.find(one)) is not None}
+        for one, node in nodes.items():
+            _print_node(archive, node, one)
+    if not nodes:
+        print(f"{options.node}: no round in {path} has heard of it")
+    return ExitStatus.OK if nodes else ExitStatus.FAULT
 
 
 def _print_node(archive: Archive, node: int, address: NetworkAddress) -> None:

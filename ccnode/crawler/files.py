@@ -10,12 +10,16 @@ from typing import Final, TextIO
 from ccnode.errors import ConfigError
 
 SUFFIX: Final = ".sqlite"
+MONITOR: Final = "-monitor"
+"""Behind the chain's name in files that are no census, but what ``tools/monitor.py`` recorded."""
 DEFAULT_DIRECTORY: Final = Path("census")
 
 
 def add_file_options(parser: argparse.ArgumentParser) -> None:
     """The options that `census_file` reads."""
-    parser.add_argument("--out", type=Path, default=DEFAULT_DIRECTORY, metavar="DIR", help="where census files are")
+    parser.add_argument(
+        "--out", type=Path, default=DEFAULT_DIRECTORY, metavar="DIR", help="where the census is (census)"
+    )
     parser.add_argument("--chain", metavar="NAME", help="of which chain, where there are several")
     parser.add_argument("--file", type=Path, metavar="FILE", help="a census file, wherever it is")
 
@@ -26,7 +30,7 @@ def census_file(arguments: argparse.Namespace) -> Path:
         return Path(arguments.file)
     if arguments.chain is not None:
         return Path(arguments.out / f"{arguments.chain}{SUFFIX}")
-    found = sorted(arguments.out.glob(f"*{SUFFIX}"))
+    found = sorted(path for path in arguments.out.glob(f"*{SUFFIX}") if not path.stem.endswith(MONITOR))
     if len(found) != 1:
         names = ", ".join(path.stem for path in found)
         raise ConfigError(

@@ -153,6 +153,14 @@ def test_show_tells_the_whole_story(census: Path, capsys: pytest.CaptureFixture[
         assert text in out
 
 
+def test_show_without_a_port_finds_all_nodes_of_the_address(census: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert show(["9.0.0.2", "--out", str(census)]) == ExitStatus.OK
+    assert f"node                 {B}\n" in capsys.readouterr().out
+    (census / "main-monitor.sqlite").touch()  # is no census
+    assert show([ONION.host, "--out", str(census)]) == ExitStatus.OK
+    assert str(ONION) in capsys.readouterr().out
+
+
 def test_show_of_a_stranger(census: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert show(["8.8.8.8:8333", "--out", str(census)]) == ExitStatus.FAULT
     assert "no round in" in capsys.readouterr().out
