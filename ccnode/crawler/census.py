@@ -50,6 +50,12 @@ PAUSING_LAG: Final = 0.25
 BATCH_SECONDS: Final = 1.0
 """How often the sink is given what was learned, and so what a sudden death may cost."""
 
+PENDING: Final = 50_000
+"""Addresses that wait to be handed over above which nothing new is dialed: the sink is slower than the network."""
+
+LEFTOVERS: Final = 2_000
+"""Addresses never dialed that are handed over at a time."""
+
 DRAIN_SECONDS: Final = 2.0
 LEAVE_SECONDS: Final = 5.0
 """What visits under way are given after `Census.stop`, and what the rest is given to leave."""
@@ -186,6 +192,7 @@ class Census:
         self._end: End | None = None
         self._visits: list[Visit] = []
         self._learned: list[tuple[bytes, list[PackedEntry]]] = []
+        self._pending = 0
         self._tasks: set[gevent.Greenlet] = set()
         self._knocks = Knocks(clock, self._knocked)
         self._defect: BaseException | None = None
@@ -244,7 +251,9 @@ class Census:
         received = self.progress.bytes_received
         if received > self.limits.bytes_per_second * (self.elapsed + 1):
             return False
-        return self.progress.sockets < self.limits.sockets and self.lag.now < PAUSING_LAG
+        if self.progress.sockets >= self.limits.sockets or self._pending > PENDING:
+            return False
+        return self.lag.now < PAUSING_LAG
 
     def _pace(self, due: float) -> float:
         """Wait until the next dial is due; when that is."""
@@ -315,6 +324,7 @@ class Census:
             heard = entries if self._keep_adverts else new
             if heard:
                 self._learned.append((self.frontier.table.keys[row], heard))
+                self._pending += len(heard)
             self._changed.set()
 
         def on_dialed() -> None:
@@ -399,7 +409,7 @@ class Census:
             assert outcome is not None
             address = unpack_address(table.keys[row])
             batch.append(Visit(address=address, outcome=outcome, source=table.source_key(row), via=table.via(row)))
-            if len(batch) == 10_000:
+            if len(batch) == LEFTOVERS:
                 self._sink.record(batch)
                 batch = []
                 breathe()
@@ -416,5 +426,6 @@ class Census:
         visits, self._visits = self._visits, []
         for source, entries in learned:
             self._sink.learned(source, entries)
+            self._pending -= len(entries)
         if visits:
             self._sink.record(visits)
