@@ -245,6 +245,8 @@ def _likely_cause(node: Node) -> str:
     seeding, known = node.network.seeding, len(node.addrman)
     if not node.network.network_active:
         return "networking is off (networkactive): switch it on with  ccnode rpc setnetworkactive true"
+    if node.network.manager.statistics.only_proxy_failed:
+        return "the proxy cannot be used: check that it runs, its address and its port (--proxy, --onion)"
     if node.config.connect or (node.config.addnode and not seeding.asks_dns and not known):
         option = "connect" if node.config.connect else "addnode"
         return (

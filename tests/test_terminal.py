@@ -9,6 +9,9 @@ import pytest
 
 from ccnode.config import load_config
 from ccnode.log import ConsoleHandler
+from ccnode.network.socks5 import ProxyError
+from ccnode.network.statistics import ConnectionStatistics
+from ccnode.peers.peer import ConnectionType
 from ccnode.sync.progress import Phase, SyncProgress
 from ccnode.terminal import SPARE_COLUMNS, Status, advice, duration, fit, progress_parts, shell_command
 
@@ -159,6 +162,7 @@ def node(*arguments: str, **changes: Any) -> Any:
         "network_active": True,
         "seeding": SimpleNamespace(asks_dns="--nodnsseed" not in arguments, asked={}, failures={}),
         "dialer": SimpleNamespace(attempts=3, failures={"a.example": "Connection refused"}),
+        "manager": SimpleNamespace(statistics=changes.pop("statistics", ConnectionStatistics())),
     }
     return SimpleNamespace(
         config=config,
@@ -168,6 +172,16 @@ def node(*arguments: str, **changes: Any) -> Any:
         addrman=[None] * changes.pop("known", 0),
         network=SimpleNamespace(**{**network, **changes}),
     )
+
+
+BAD_PROXY = ProxyError("proxy 127.0.0.1:9050: Connection refused")
+
+
+def failed(*errors: OSError) -> ConnectionStatistics:
+    statistics = ConnectionStatistics()
+    for error in errors:
+        statistics.failed(ConnectionType.MANUAL, error)
+    return statistics
 
 
 FAILED_SEEDS = SimpleNamespace(
@@ -181,6 +195,8 @@ GOOD_SEEDS = SimpleNamespace(asks_dns=True, asked={"x.": 20, "y.": 0}, failures=
     [
         (node(network_active=False), "networking is off"),
         (node("--connect=a.example"), "no node given with connect can be reached"),
+        (node("--connect=a.example", statistics=failed(BAD_PROXY)), "the proxy cannot be used"),
+        (node("--connect=a.example", statistics=failed(BAD_PROXY, OSError())), "no node given with connect can be"),
         (node("--nodnsseed", "--addnode=a.example"), "no node given with addnode can be reached"),
         (node("--connect=0"), "connect=0 (or noconnect) keeps the node from looking for peers"),
         (node("--nodnsseed"), "dnsseed is off, and no address is known"),

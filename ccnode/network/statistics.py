@@ -14,6 +14,7 @@ from ccnode.peers.peer import ConnectionType
 
 ALREADY_CONNECTED: Final = "already connected"
 UNKNOWN_NAME: Final = "unknown name"
+PROXY: Final = "proxy"
 NO_VERSION: Final = "ended before its version message"
 NOT_ACCEPTING: Final = "networking is off, or too many connections are closing"
 
@@ -35,6 +36,11 @@ class ConnectionStatistics:
     evicted: int = 0
     """Inbound peers that made room for another."""
 
+    @property
+    def only_proxy_failed(self) -> bool:
+        """Whether proxies are to blame for all that failed."""
+        return {reason for _, reason in self.failures} == {PROXY}
+
     def failed(self, kind: ConnectionType, why: str | Exception) -> None:
         """A connection of this type did not come about."""
         self.failures[kind, why if isinstance(why, str) else _reason(why)] += 1
@@ -44,7 +50,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, DeadlineExceeded | TimeoutError):
         return "no answer"
     if isinstance(error, ProxyError):
-        return "proxy"
+        return PROXY
     if isinstance(error, ConnectionRefusedError):
         return "refused"
     if isinstance(error, OSError) and error.errno in _UNREACHABLE:
