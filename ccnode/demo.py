@@ -196,7 +196,7 @@ class Demo:
             if not self._wait_same_tip(miner, follower):
                 return self._end("the follower lost the miner's chain")
             what = f"reorganisation, {LOST} out {GAINED} in" if branch else "new block"
-            tip = f"height {miner.height():,}  {tip_hash(miner)[::-1].hex()[:16]}...  {what:<26}"
+            tip = f"height {miner.height():,}  {tip_hash(miner)[::-1].hex()[:12]}...  {what:<26}"
             self._tell(f"{tip}  at the follower after {1000 * (time.monotonic() - began):.1f} ms")
         self._say("\nThe demo is over: both nodes stop, their files are removed.")
         return ExitStatus.OK

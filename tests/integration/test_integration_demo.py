@@ -44,7 +44,7 @@ def test_demo_plays_to_its_end(tmp_path: Path) -> None:
     assert process.returncode == 0, errors
     assert errors == ""
     assert "caught up: height 10,000" in output
-    steps = re.findall(r"height (\d+,\d+)  [0-9a-f]{16}\.\.\.  (new block|reorganisation, 2 out 3 in) ", output)
+    steps = re.findall(r"height (\d+,\d+)  [0-9a-f]{12}\.\.\.  (new block|reorganisation, 2 out 3 in) ", output)
     assert steps == [("10,001", "new block"), ("10,002", "new block"), ("10,003", "reorganisation, 2 out 3 in")]
     assert not list(tmp_path.glob("ccnode-demo-*"))
 
