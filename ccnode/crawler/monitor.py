@@ -84,6 +84,7 @@ class Monitor:
             self._record(self._clock.steady())
             if self._clock.steady() >= until:
                 break
+        self._stopping.set()
         self._record(float("inf"))
 
     def _record(self, until: float) -> None:
@@ -113,7 +114,8 @@ class Monitor:
         self._blocks.detached(peer)
         self._transactions.detached(peer)
         self._store.detached(peer, self._clock.now())
-        self._tell.peer("detached", self._names.get(peer, ""), "")
+        if not self._stopping.is_set():
+            self._tell.peer("detached", self._names.get(peer, ""), "")
 
     def note_blocks(self, peer: int, hashes: Sequence[bytes], when: float, how: str) -> None:
         """``peer`` announced these blocks at ``when`` (steady seconds)."""
@@ -317,28 +319,31 @@ def _show(options: argparse.Namespace, chain: str) -> int:
         return ExitStatus.OK
     console = Console()
     for table in tables(summary):
-        console.print(table)
+        console.print(table, "")
+    if not summary.blocks:
+        console.print(f"No block was announced by enough peers so far; {summary.ignored} were by fewer.")
     return ExitStatus.OK
 
 
 def tables(summary: Summary) -> list[Table]:
-    """A summary for people."""
+    """A summary for people; nothing about what was not heard of."""
     blocks = _table("Blocks", "block", "first from", "peers")
     for block in summary.blocks[:TOLD_BLOCKS]:
         count = f"{block.announced} of {block.attached}"
         blocks.add_row(f"…{block.hash[-16:]}", block.first, count, *map(_seconds, block.percentiles))
     blocks.caption = f"{len(summary.blocks)} blocks; {summary.ignored} more were announced by too few"
-    shown = [blocks]
+    shown = [blocks] if summary.blocks else []
     for title, groups in (("By network", summary.networks), ("By program", summary.programs)):
         table = _table(title, title.split()[1], "peers", "announced")
         for group in groups:
             table.add_row(group.name, str(group.peers), _share(group), *map(_seconds, group.percentiles))
+        if groups:
+            shown.append(table)
+    if summary.transactions:
+        table = _table("Transactions", "", "sampled")
+        table.add_row("the median one", str(summary.transactions), *map(_seconds, summary.transaction_percentiles))
         shown.append(table)
-    transactions = _table("Transactions", "", "", "sampled")
-    transactions.add_row(
-        "median of all", "", str(summary.transactions), *map(_seconds, summary.transaction_percentiles)
-    )
-    return [*shown, transactions]
+    return shown
 
 
 def _table(title: str, *columns: str) -> Table:

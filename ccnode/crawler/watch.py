@@ -120,6 +120,7 @@ class Watch:
         due = [node.key for node in self._store.revisits(MOST_DUE) if node.next_visit <= now]
         new, self._new = list(self._new), {}
         if not due and not new:
+            self._tell_idle()
             return
         frontier = parts.frontier()
         self._store.begin_round(describe(parts) | self._estimate(), parts.options.vantage, REVISIT)
@@ -131,6 +132,13 @@ class Watch:
         end = census.run()
         self._store.finish_round(REVISIT)
         self._tell(census, len(due), len(new), end)
+
+    def _tell_idle(self) -> None:
+        """Whoever watches sees that it goes on."""
+        first = self._store.revisits(1)
+        if first and not self._parts.options.json:
+            due = time.strftime("%H:%M:%S", time.localtime(first[0].next_visit))
+            print(f"{time.strftime('%H:%M:%S')}  no node is due before {due}", flush=True)
 
     def _estimate(self) -> dict[str, int]:
         """What listening says by now, kept with the lap."""

@@ -5,7 +5,7 @@ the sentence says why: a figure that stands for nothing is worse than none.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from statistics import median
@@ -16,7 +16,7 @@ from ccnode.crawler.archive import NodeVisit
 from ccnode.crawler.outcome import Outcome
 from ccnode.crawler.page import charts
 from ccnode.crawler.page.charts import Figure, counted, number, share
-from ccnode.crawler.page.findings import WINDOW, Findings
+from ccnode.crawler.page.findings import WINDOW, Findings, Tally
 from ccnode.crawler.page.programs import program
 from ccnode.crawler.statistics import chapman, herfindahl, histogram, holding_half, percentiles
 from ccnode.wire.address import Network
@@ -102,7 +102,7 @@ def _reachable(findings: Findings) -> Answer:
     tallies = findings.tallies
     series = {_name(network): [tally.networks.get(network, 0) for tally in tallies] for network in _drawn(findings)}
     figure = Figure("growth", "Reachable nodes by network, round by round", f"The latest round has {number(count)}.")
-    body = charts.columns(figure, [_day(tally.round.started) for tally in tallies], series) if series else ""
+    body = charts.columns(figure, _when(tallies), series) if series else ""
     return Answer(
         "reachable",
         "How many nodes can be reached, and how sure is that?",
@@ -118,6 +118,8 @@ def _estimate(findings: Findings) -> str:
     if not now & before:
         return "A second round will say how many more there may be."
     estimate = chapman(len(before), len(now), len(now & before))
+    if estimate.high - len(now | before) < 1:
+        return "This round and the one before it found the same nodes, so nothing speaks for more."
     sentence = (
         f"This round and the one before it have {number(len(now & before))} in common: if both missed nodes by chance "
         f"alone, there are <strong>{number(estimate.low)} to {number(estimate.high)}</strong> (95 %); nodes that came "
@@ -140,14 +142,14 @@ def _changes(findings: Findings) -> Answer:
     services = sum(old.services != new.services for old, new in both)
     joined, left = len(now.keys() - before.keys()), len(before.keys() - now.keys())
     sentence = (
-        f"Since {_day(findings.previous.started)}: <strong>{counted(joined, 'node')}</strong> appeared, "
+        f"Since {_minute(findings.previous.started)}: <strong>{counted(joined, 'node')}</strong> appeared, "
         f"<strong>{counted(left, 'node')}</strong> not reached any more, {number(moves.total())} with another user "
         f"agent, {number(services)} with other services."
     )
     tallies = findings.tallies[1:]
     figure = Figure("churn", "Nodes that appeared and left, round by round", "Against the round before.")
     series = {"appeared": [t.step.joined for t in tallies], "left": [t.step.left for t in tallies]}
-    body = charts.lines(figure, [_day(t.round.started) for t in tallies], series) if len(tallies) > 1 else ""
+    body = charts.lines(figure, _when(tallies), series) if len(tallies) > 1 else ""
     if moves:
         rows = [(f"{old} → {new}", number(count)) for (old, new), count in moves.most_common(6)]
         body += charts.table(("new version", "nodes"), rows)
@@ -280,11 +282,12 @@ def _synced(findings: Findings) -> Answer:
     total = len(behind) + strays
     synced = sum(blocks <= SYNCED_BEHIND for blocks in behind)
     sentence = (
-        f"<strong>{share(synced, total)}</strong> of {number(total)} nodes are at the tip or a block from it, {how}. "
-        f"{number(strays)} follow a chain that is not ours."
+        f"<strong>{share(synced, total)}</strong> of {number(total)} nodes are at the tip or a block from it, {how}."
     )
-    if verified and len(verified) < len(nodes):
-        sentence += f" {number(len(nodes) - len(verified))} did not answer to that."
+    if verified:
+        sentence += (
+            f" {number(strays)} on a chain that is not ours, {number(len(nodes) - len(verified))} gave no answer."
+        )
     bins = [*histogram(behind, HEIGHT_LIMITS), strays]
     figure = Figure("heights", "Nodes by distance from our tip", f"{share(synced, total)} are in sync.")
     body = charts.bars(figure, list(zip((*HEIGHT_LABELS, "another chain"), bins, strict=True)), total)
@@ -361,5 +364,11 @@ def _duration(seconds: float) -> str:
     return f"{1000 * seconds:.0f} ms"
 
 
-def _day(when: float) -> str:
-    return strftime("%d %b", gmtime(when))
+def _when(tallies: Sequence[Tally]) -> list[str]:
+    """Labels of rounds: days, and the time as well if there are several in a day."""
+    days = [strftime("%d %b", gmtime(tally.round.started)) for tally in tallies]
+    return days if len(set(days)) == len(days) else [_minute(tally.round.started) for tally in tallies]
+
+
+def _minute(when: float) -> str:
+    return strftime("%d %b %H:%M", gmtime(when))
