@@ -26,6 +26,7 @@ from typing import Final
 
 import gevent
 from gevent import socket
+from gevent.monkey import get_original
 
 from ccnode.admin import rpc_errors
 from ccnode.admin.events import Subscription
@@ -285,7 +286,7 @@ def _refusal_line(reason: str) -> bytes:
 
 def _is_gone(connection: socket.socket) -> bool:
     """Whether the client has closed its side for good; one that only sends no more still waits for its answer."""
-    poll = select.poll()
+    poll = get_original("select", "poll")()  # gevent's would switch, and tells reading and writing only
     poll.register(connection.fileno(), 0)
     return any(events & select.POLLHUP for _, events in poll.poll(0))
 
