@@ -91,6 +91,15 @@ def test_nodes_that_are_due_are_visited_and_the_census_stays_what_it_was(
         assert "user_agent" in agents
 
 
+def test_listening_asks_for_addresses_at_so_many_nodes(internet: InternetProcess, tmp_path: Path) -> None:
+    universe, out = internet.universe, tmp_path / "out"
+    write_past(out, universe.keys(Kind.GOOD)[:20], 0.0)  # nobody is due
+    asked = internet.report().asked
+    arguments = [*crawler_arguments(universe), f"--datadir={tmp_path / 'node'}", "--max-time=4", "--listen=3"]
+    assert watch(out, arguments) == []
+    assert 2 <= internet.report().asked - asked <= 3  # two may draw the same node, which one of them then leaves
+
+
 def test_without_a_census_of_today_there_is_one_first(internet: InternetProcess, tmp_path: Path) -> None:
     universe, out = internet.universe, tmp_path / "out"
     write_past(out, universe.keys(Kind.GOOD)[:3], 30 * HOUR)
