@@ -90,7 +90,6 @@ class Filter:
 
 
 REACHED: Final = Filter()
-ANY: Final = Filter(outcome=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +229,6 @@ class Archive:
         """The nodes of an address, whatever their ports."""
         query = "SELECT key FROM nodes WHERE address = ? ORDER BY port"
         return [unpack_address(key) for (key,) in self._connection.execute(query, [host])]
-
-    def addresses(self, nodes: set[int]) -> dict[int, NetworkAddress]:
-        """Where nodes are."""
-        query = "SELECT id, key FROM nodes ORDER BY id"
-        return {node: unpack_address(key) for node, key in self._connection.execute(query) if node in nodes}
 
     def fates(self, node: int) -> list[tuple[Round, Outcome | None, str, NetworkAddress | None]]:
         """What became of a node in each round that heard of it: the outcome, how it was heard of, and from whom."""

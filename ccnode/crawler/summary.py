@@ -33,6 +33,11 @@ MOST_ROUNDS: Final = 100
 SURVIVAL_AGES: Final = (HOUR, 6 * HOUR, DAY, 3 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 90 * DAY)
 """Seconds."""
 
+INVENTED_LEAST: Final = 100
+INVENTED_SHARE: Final = 0.02
+"""Whoever named so many addresses, of which a smaller share was there, invents them or keeps very old ones."""
+MOST_INVENTORS: Final = 50
+
 _GROUP_BITS: Final = {Network.IPV4: 16, Network.IPV6: 32}
 
 
@@ -61,6 +66,7 @@ def summarize(archive: Archive, this: Round) -> dict[str, Any]:
         "clock_offset_seconds": _spread(one.visit.time_offset for one in visits),
         "heights": _heights(visits),
         "advert_age_seconds": _spread(archive.advert_ages(this.number)),
+        "inventors": _inventors(archive, this),
         "collected": _counts(one.visit.collected.value for one in visits),
         "growth": _growth(archive, past),
         "survival": _survival(archive),
@@ -116,6 +122,16 @@ def _heights(visits: Sequence[NodeVisit]) -> dict[str, Any]:
         "behind": _spread(behind),
         "other_chain": sum(one.visit.chain_ok is False for one in visits),
     }
+
+
+def _inventors(archive: Archive, this: Round) -> list[dict[str, Any]]:
+    """Who was the first to name many addresses of which next to none was there."""
+    found = archive.advertisers(this.number, INVENTED_LEAST)
+    return [
+        {"node": str(one.address), "named": one.named, "dialed": one.dialed, "found": one.found}
+        for one in found
+        if one.found < INVENTED_SHARE * one.dialed
+    ][:MOST_INVENTORS]
 
 
 def _growth(archive: Archive, past: Sequence[Round]) -> list[dict[str, Any]]:

@@ -180,6 +180,23 @@ def test_statistics_of_several_rounds(tmp_path: Path) -> None:
     assert list(figures["survival"].values()) == sorted(figures["survival"].values(), reverse=True)
 
 
+def test_who_invents_addresses(tmp_path: Path) -> None:
+    path = tmp_path / "main.sqlite"
+    store = Store(path, "main", ManualClock(NOW))
+    store.begin_round({})
+    hosts = [NetworkAddress(A.network, bytes((11, 0, n >> 8, n & 255)), 8333) for n in range(400)]
+    for source, named, there in ((A, hosts[:200], 3), (B, hosts[200:], 100)):
+        key = pack_address(source)
+        store.learned(key, [(0, 0, pack_address(host)) for host in named])
+        outcomes = [Outcome.REACHABLE if n < there else Outcome.TIMEOUT for n in range(len(named))]
+        visits = zip(named, outcomes, strict=True)
+        store.record([Visit(address=a, outcome=o, started=NOW, attempts=1, source=key) for a, o in visits])
+    store.finish_round()
+    store.close()
+    figures = json.loads((exported(path, "statistics") / "statistics.json").read_text())
+    assert figures["inventors"] == [{"node": str(A), "named": 200, "dialed": 200, "found": 3}]
+
+
 def test_statistics_of_one_round(path: Path) -> None:
     figures = json.loads((exported(path, "statistics") / "statistics.json").read_text())
     assert figures["estimate"] is None

@@ -14,7 +14,7 @@ from random import Random
 import pytest
 import sqlite_utils
 
-from ccnode.crawler.archive import ANY, Archive, Filter
+from ccnode.crawler.archive import Archive, Filter
 from ccnode.crawler.history import SOONEST, WINDOWS
 from ccnode.crawler.outcome import SEED_SOURCE, Collected, Outcome, Visit
 from ccnode.crawler.rows import VISIT_COLUMNS, read_visit, visit_row
@@ -135,13 +135,13 @@ def test_a_round(path: Path, store: Store, clock: ManualClock) -> None:
         assert sum((Counter(each) for each in outcomes.values()), Counter()) == counts
         (reached,) = archive.visits(number)
         assert (reached.visit, reached.asn, reached.first_reached) == (FULL, 2, FULL.started)
-        everything = [one.visit.outcome for one in archive.visits(number, ANY)]
+        everything = [one.visit.outcome for one in archive.visits(number, Filter(outcome=None))]
         assert everything == [Outcome.REACHABLE, Outcome.SLOTS_FULL, Outcome.TIMEOUT, Outcome.REFUSED]
         assert archive.advert_ages(number) == [60 + NOW - int(NOW)]
         (first, second) = archive.advertisers(number)
         assert (first.address, first.named, first.dialed, first.found) == (SEED, 2, 2, 1)
         assert (second.address, second.named, second.dialed) == (A, 1, 0)
-        names = archive.addresses(set(range(10)))
+        names = {node: address for node, address, _ in archive.advert_nodes(number)}
         edges = {(names[source], names[node]) for source, node, _ in archive.adverts(number)}
         assert edges == {(SEED, A), (SEED, B), (SEED, C), (A, B), (A, ONION)}
         assert {names[node]: count for node, count in archive.networks_advertised(number).items()} == {SEED: 2, A: 2}
