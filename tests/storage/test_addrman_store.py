@@ -18,9 +18,8 @@ from ccnode.peers.addrman import AddrMan
 from ccnode.peers.addrman_entry import AddrRecord
 from ccnode.peers.asmap import Asmap
 from ccnode.peers.netgroup import NetGroupManager
-from ccnode.storage import database as database_module
 from ccnode.storage.addrman_store import AddrManStore
-from ccnode.storage.database import Database
+from ccnode.storage.database import NODE, Database, Schema
 from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.addresses import TimedAddress
 from tests.support.clock import ManualClock
@@ -161,14 +160,12 @@ def test_rows_of_nobody_are_passed_over(opened: Open, path: Path) -> None:
     assert info.source == info.address
 
 
-def test_the_older_table_is_taken_over(path: Path, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_older_table_is_taken_over(path: Path, opened: Open) -> None:
     first = sqlite_utils.Migrations("ccnode")
-    for step in database_module.migrations.pending(sqlite_utils.Database(memory=True)):
+    for step in NODE.migrations.pending(sqlite_utils.Database(memory=True)):
         if step.name in ("0001_first_tables", "0003_bans"):
             first(name=step.name)(step.fn)
-    with monkeypatch.context() as patch:
-        patch.setattr(database_module, "migrations", first)
-        Database(path, "regtest", pytest.fail).close()
+    Database(path, "regtest", pytest.fail, Schema(first, "nothing is lost")).close()
     with sqlite3.connect(path) as db:
         for number in range(20):
             row = ("ipv4", address(number).addr, 8333, -1, NOW - 500, NOW - 30, NOW - 30 if number < 5 else 0, 2, "x")
@@ -189,7 +186,7 @@ import random, sys
 from pathlib import Path
 from ccnode.peers.netgroup import NetGroupManager
 from ccnode.storage.addrman_store import AddrManStore
-from ccnode.storage.database import Database
+from ccnode.storage.database import NODE, Database, Schema
 from tests.storage.test_addrman_store import SOURCE, NOW, address, entry
 from tests.support.clock import ManualClock
 
