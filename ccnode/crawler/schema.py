@@ -25,7 +25,7 @@ SCHEMA_VERSION: Final = 1
 
 migrations: Final = sqlite_utils.Migrations("ccnode-census")
 
-CENSUS: Final = Schema(migrations, "the rounds kept in it are lost; other census files are not touched")
+CENSUS: Final = Schema(migrations, "the rounds kept in it are lost", "directory with --out")
 
 _TABLES: Final = """
 CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL);

@@ -45,6 +45,8 @@ class Schema:
     migrations: sqlite_utils.Migrations
     loss: str
     """What is lost without the file: tells people what moving a damaged one away costs."""
+    place: str = "datadir"
+    """What people call the directory, if they are to choose another."""
 
 
 NODE: Final = Schema(migrations, "known addresses, bans and marks on headers are lost, headers are not")
@@ -206,7 +208,7 @@ class Database:
         if newer:
             raise StartupError(
                 f"{self.path} was written by a later version of ccnode (step {max(newer)}); "
-                "use that version, or another datadir",
+                f"use that version, or another {self._schema.place}",
                 ExitStatus.DATADIR,
             )
         migrations.apply(self._db)
@@ -215,7 +217,7 @@ class Database:
             (found,) = self._db.execute("SELECT value FROM state WHERE key = 'network'").fetchone()
         if found != network:
             raise StartupError(
-                f"{self.path} belongs to network {found}, not to {network}; choose another datadir",
+                f"{self.path} belongs to network {found}, not to {network}; choose another {self._schema.place}",
                 ExitStatus.DATADIR,
             )
 

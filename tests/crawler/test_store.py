@@ -247,7 +247,9 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, clock: ManualClock) -
     with pytest.raises(StartupError, match="is no census file"):
         Archive(other)
     Store(tmp_path / "main.sqlite", "main", clock).close()
-    with pytest.raises(StartupError, match="belongs to network main, not to signet"):
+    with pytest.raises(
+        StartupError, match="belongs to network main, not to signet; choose another directory with --out"
+    ):
         Store(tmp_path / "main.sqlite", "signet", clock)
     with Archive(tmp_path / "main.sqlite") as archive:
         assert archive.rounds() == []

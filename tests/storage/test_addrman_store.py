@@ -186,7 +186,7 @@ import random, sys
 from pathlib import Path
 from ccnode.peers.netgroup import NetGroupManager
 from ccnode.storage.addrman_store import AddrManStore
-from ccnode.storage.database import NODE, Database, Schema
+from ccnode.storage.database import Database
 from tests.storage.test_addrman_store import SOURCE, NOW, address, entry
 from tests.support.clock import ManualClock
 
