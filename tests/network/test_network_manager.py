@@ -1,5 +1,6 @@
 """All connections: a message's trip to its handler, which must not wait, and back; passes; comings and goings."""
 
+import contextlib
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +31,7 @@ from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.addresses import Addr, AddrV2, GetAddr, TimedAddress
 from ccnode.wire.factory import MESSAGE_TYPES, MessageFactory
+from ccnode.wire.framing import V1Transport
 from ccnode.wire.handshake import SendCmpct, ServiceAddress, Verack, Version
 from ccnode.wire.headers import GetBlocks, GetHeaders, Headers
 from ccnode.wire.inventory import GetData, Inv, InvItem
@@ -45,6 +47,7 @@ INBOUND = ConnectionType.INBOUND
 OUTBOUND = ConnectionType.OUTBOUND_FULL_RELAY
 ADDRESS = NetworkAddress.parse("8.8.8.8:8333")
 LOCAL = NetworkAddress.parse("127.0.0.1:18444")
+FRAMES = V1Transport(REGTEST.magic)
 
 
 class Book:
@@ -540,6 +543,61 @@ def test_a_ping_of_all_reaches_the_handshaked(office: Office) -> None:
     first = far.expect(Ping)
     office.manager.ping_all()
     assert far.expect(Ping).nonce != first.nonce
+
+
+def test_whatever_peers_do_every_count_comes_back_to_nothing() -> None:
+    """Hundreds come, talk, stop in the middle, leave or are dropped in an order of chance, while the clock jumps."""
+    rng = seeded_rng()
+    office = Office(max_inbound=20)
+    manager, far_ends = office.manager, []
+    connected: list[Peer] = []
+    manager.on(PeerEvent.CONNECTED, connected.append)
+    scraps = [
+        b"".join(FRAMES.frame(m.command, m.encode()) for m in (version(office.clock), Verack(), GetAddr())),
+        FRAMES.frame("ping", bytes(8)),
+        FRAMES.frame("block", bytes(4_000_000))[:30_000],
+        FRAMES.frame("block", bytes(30_000))[:20_000],
+        b"no message at all, but long enough for a head",
+    ]
+
+    def come() -> None:
+        near, far = pair()
+        address = NetworkAddress.parse(f"8.{rng.randrange(4)}.1.1:{rng.randrange(1, 9999)}")
+        if rng.random() < 0.7:
+            manager.accept(near, address, LOCAL, Entrance(address=LOCAL))
+        else:
+            manager.add(near, address, rng.choice([kind for kind in ConnectionType if kind is not INBOUND]))
+        far.setblocking(False)
+        far_ends.append(far)
+
+    def talk() -> None:
+        with contextlib.suppress(OSError):
+            rng.choice(far_ends).send(rng.choice(scraps))
+
+    def jump() -> None:
+        office.clock.set_wall(office.clock.now() + rng.choice([-500, 1, 100, 1300]))
+        office.timers.clock_was_set()
+
+    come()
+    for step in range(1500):
+        rng.choice([come, talk, talk, talk, jump if step % 10 == 0 else talk])()
+        if step % 5 == 0 and len(far_ends) > 1:
+            far_ends.pop(rng.randrange(len(far_ends))).close()
+        if step % 50 == 0:
+            manager.drop(Subnet.parse("8.1.0.0/16"), "unwanted", spare_chosen=False)
+        if step % 10 == 0:
+            gevent.sleep(0.001)
+        assert manager.count(inbound=True) == sum(peer.inbound for peer in manager.peers.values())
+    manager.set_network_active(False)
+    eventually(lambda: not manager.peers)
+    assert sorted(peer.id for peer in office.gone) == [peer.id for peer in connected]
+    assert (manager.count(inbound=True), manager.count(inbound=False), manager.receive_budget_used) == (0, 0, 0)
+    assert len(office.timers) == 0
+    manager.set_network_active(True)
+    newcomers = [office.connect()[0] for _ in range(20)]  # slots, and room among those that are closing
+    assert not any(peer.closing for peer in newcomers)
+    assert office.faults == []
+    office.close()
 
 
 def test_closing_ends_everything(greenlet_count) -> None:
