@@ -53,6 +53,8 @@ a moment of chance, thirty seconds away on average; ninety let one in twenty mis
 INSTANT_CORE: Final = 23
 """The first version of Bitcoin Core that answers at once."""
 _CORE: Final = re.compile(r"/Satoshi:(\d+)\.(\d+)")
+_INSTANT: Final = re.compile(r"/(bcoin|btcd|ccnode|libbitcoin):")
+"""Programs that never delayed their answers, whatever their version."""
 
 LINGER_SECONDS: Final = 1.0
 """After an answer that filled its message: there may be another."""
@@ -126,7 +128,7 @@ def answers_at_once(version: int, user_agent: str) -> bool:
     core = _CORE.search(user_agent)
     if core is not None:
         return int(core[1]) >= INSTANT_CORE
-    return version > 70015
+    return version > 70015 or _INSTANT.search(user_agent) is not None
 
 
 def stranger(head: bytes, magic: bytes) -> tuple[Outcome, str] | None:

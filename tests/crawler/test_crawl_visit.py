@@ -65,7 +65,8 @@ def test_the_beginning_of_our_magic_is_no_stranger(size: int) -> None:
         (70015, "/Satoshi:0.20.1/", False),
         (70016, "/Satoshi:28.1.0/Knots:20250305/", True),
         (70016, "/btcwire:0.5.0/btcd:0.24.2/", True),
-        (70015, "/bcoin:2.2.0/", False),
+        (70015, "/bcoin:2.2.0/", True),
+        (70015, "/unknown:1.0/", False),
         (70002, "", False),
     ],
 )
