@@ -12,6 +12,7 @@ from sqlite3 import OperationalError, connect
 from ccnode.crawler.outcome import Collected, Outcome
 from tests.support.data import ROOT
 
+CRAWL = str(ROOT / "tools/crawl.py")
 CRAWL_SECONDS = 300.0
 
 Findings = dict[bytes, tuple[Outcome, Collected]]
@@ -30,10 +31,10 @@ def crawl_in_haste(arguments: Sequence[str]) -> Findings:
 class CrawlProcess:
     """``tools/crawl.py crawl ARGUMENTS --out DIR``."""
 
-    def __init__(self, out: Path, *arguments: str, command: str = "crawl") -> None:
-        self.file = out / "mainnet.sqlite"
+    def __init__(self, out: Path, *arguments: str, chain: str = "mainnet") -> None:
+        self.file = out / f"{chain}.sqlite"
         self.output = out.with_suffix(".txt")
-        line = [sys.executable, str(ROOT / "tools/crawl.py"), command, f"--out={out}", *arguments]
+        line = [sys.executable, CRAWL, "crawl", f"--out={out}", f"--chain={chain}", *arguments]
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(line, cwd=out.parent, stdout=output, stderr=output)
 

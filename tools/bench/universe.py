@@ -120,7 +120,9 @@ HOSTILE: Final[Mapping[Kind, float]] = {
 QUICK: Final[Mapping[Kind, float]] = {Kind.HOLE: 40, Kind.REFUSED: 35, Kind.GOOD: 20, Kind.OLD: 2, Kind.FULL: 3}
 """Nobody who is waited for until a limit of the conversation is reached."""
 
-MIXES: Final = {"quick": QUICK, "standard": STANDARD, "harsh": HARSH, "hostile": HOSTILE}
+PEACEFUL: Final[Mapping[Kind, float]] = {Kind.GOOD: 100}
+
+MIXES: Final = {"peaceful": PEACEFUL, "quick": QUICK, "standard": STANDARD, "harsh": HARSH, "hostile": HOSTILE}
 
 
 class Realm(Protocol):
