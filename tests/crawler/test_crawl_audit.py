@@ -1,9 +1,15 @@
 """Where a peer's chain ends, by the headers it sends."""
 
+from pathlib import Path
+
 import pytest
 
 from ccnode.chain.networks import REGTEST
+from ccnode.config import load_config
 from ccnode.crawler.audit import DEPTH, Tip, TipAudit
+from ccnode.crawler.parts import load_audit
+from ccnode.storage.datadir import DataDir
+from ccnode.storage.header_file import HeaderFile, HeaderFileKind
 from ccnode.wire.headers import Headers
 from tests.support.fakes import HeaderLine
 
@@ -70,3 +76,24 @@ def test_headers_that_prove_nothing_or_begin_nowhere_tell_nothing(ours: HeaderLi
     assert audit.judge(Headers.build([bytes(worthless)])) is None
     stranger = HeaderLine().grow(2, salt=9).headers[2]
     assert audit.judge(Headers.build([stranger])) is None
+
+
+def test_the_chain_to_compare_with_is_that_of_a_nodes_data_directory(ours: HeaderLine, tmp_path: Path) -> None:
+    config = load_config([f"--datadir={tmp_path}", "--chain=regtest"])
+    assert load_audit(config, REGTEST)[0] is None
+    datadir = DataDir(config.folder)
+    kind = HeaderFileKind(
+        REGTEST.name, REGTEST.magic, REGTEST.header_format.name, REGTEST.genesis, REGTEST.genesis_hash
+    )
+    file = HeaderFile.open(datadir.headers, kind)
+    file.append(ours.headers[1:])
+    file.close()
+    audit, note = load_audit(config, REGTEST)
+    assert audit is None
+    assert "running" in note
+    datadir.close()
+    audit, note = load_audit(config, REGTEST)
+    assert audit is not None
+    assert audit.height == HEIGHT
+    assert f"height {HEIGHT}" in note
+    assert audit.judge(Headers.build(ours.after(audit.request().locator))) == Tip(HEIGHT, ours.tip, ours=True, behind=0)
