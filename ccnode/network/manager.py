@@ -451,6 +451,8 @@ class ConnectionManager:
 
     def set_network_active(self, active: bool) -> None:
         """Switch all networking off or on; off drops every connection."""
+        if active is not self.network_active:
+            log.info("networking is switched %s", "on" if active else "off")
         self.network_active = active
         if not active:
             for peer in self.peers.values():
