@@ -70,6 +70,7 @@ class Host:
     agent: str
     latency: float
     behind: int
+    filters: bool
 
 
 def invent_host(rng: random.Random, reachable: float) -> Host:
@@ -86,8 +87,8 @@ def invent_host(rng: random.Random, reachable: float) -> Host:
     slow = network is Network.ONION
     latency = min(rng.lognormvariate(-0.4 if slow else -2.3, 0.5 if slow else 0.8), 9.0)
     behind = 0 if rng.random() < 0.97 else rng.choice((1, 2, 40, 3_000))
-    port = 0 if network is Network.I2P else 8333
-    return Host(NetworkAddress(network, addr, port), rng.random() < reachable, str(pick(rng, AGENTS)), latency, behind)
+    address = NetworkAddress(network, addr, 0 if network is Network.I2P else 8333)
+    return Host(address, rng.random() < reachable, str(pick(rng, AGENTS)), latency, behind, rng.random() < 0.3)
 
 
 def invented_as(key: bytes) -> int:
@@ -116,7 +117,7 @@ def invent_visit(rng: random.Random, host: Host, now: float, source: bytes | str
         handshake_time=host.latency * 2.2,
         ping_times=tuple(host.latency * rng.uniform(1.0, 1.4) for _ in range(3)),
         version=70016 if recent else 70015,
-        services=0x409 | (0x800 if recent else 0) | (0x40 if rng.random() < 0.3 else 0),
+        services=0x409 | (0x800 if recent else 0) | (0x40 if host.filters else 0),
         user_agent=host.agent,
         start_height=HEIGHT - host.behind,
         relay=True,

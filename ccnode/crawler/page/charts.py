@@ -52,7 +52,7 @@ def counted(value: int, what: str) -> str:
 def share(part: float, whole: float) -> str:
     """A part in per cent; small ones with a digit more."""
     percent = 100 * part / whole if whole else 0.0
-    return f"{percent:.1f} %" if 0 < percent < 10 else f"{percent:.0f} %"
+    return f"{percent:.1f}\N{NO-BREAK SPACE}%" if 0 < percent < 10 else f"{percent:.0f}\N{NO-BREAK SPACE}%"
 
 
 def bars(figure: Figure, rows: Sequence[tuple[str, float]], whole: float, rest: tuple[str, float] | None = None) -> str:
