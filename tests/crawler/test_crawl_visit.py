@@ -8,8 +8,8 @@ import gevent
 import pytest
 
 from ccnode.chain.networks import MAINNET
-from ccnode.crawler.census import LagMeter
 from ccnode.crawler.conversation import answers_at_once, stranger
+from ccnode.crawler.lag import LagMeter
 from ccnode.crawler.outcome import Outcome
 from ccnode.crawler.visit import dial_failure
 from ccnode.network.hub import DeadlineExceeded
