@@ -235,7 +235,8 @@ class Archive:
         rounds = {one.number: one for one in self.rounds()}
         # CROSS JOIN fixes the order: a search in each of a few rounds, not a scan of all addresses.
         query = """
-            SELECT a.round, a.outcome, a.via, s.key FROM rounds r CROSS JOIN addresses a ON a.round = r.id AND a.node = ?
+            SELECT a.round, a.outcome, a.via, s.key
+            FROM rounds r CROSS JOIN addresses a ON a.round = r.id AND a.node = ?
             LEFT JOIN nodes s ON s.id = a.source ORDER BY r.started, r.id
         """
         return [
