@@ -49,7 +49,10 @@ def get_node_addresses(context: AdminContext, count: int, network: str | None) -
     if network is not None and network not in _NETWORKS:
         raise RpcError(rpc_errors.INVALID_PARAMETER, f"Network not recognized: {network}")
     found: list[dict[str, object]] = []
-    for info in breathing(context.addrman.shuffled(None if network is None else _NETWORKS[network])):
+    wanted = None if network is None else _NETWORKS[network]
+    for info in breathing(context.addrman.shuffled()):  # all of them, so that there are pauses however few are wanted
+        if wanted not in (None, info.address.network):
+            continue
         found.append(
             {
                 "time": info.time,
