@@ -44,11 +44,11 @@ MAX_DECODED: Final = 2000
 """Bytes; larger messages are not decoded for a summary. A locator has a thousand, an address message 30,000."""
 
 LISTS: Final = {
-    **dict.fromkeys(("inv", "getdata", "notfound"), "items"),
-    **dict.fromkeys(("addr", "addrv2"), "addresses"),
-    "headers": "headers",
+    **dict.fromkeys(("inv", "getdata", "notfound"), ("item", "items")),
+    **dict.fromkeys(("addr", "addrv2"), ("address", "addresses")),
+    "headers": ("header", "headers"),
 }
-"""Messages that are one list, and of what: how long it is stands at their beginning."""
+"""Messages that are one list, and what one of it is called, and several: how many stands at their beginning."""
 
 
 def feed_events(
@@ -200,7 +200,8 @@ def summarize(factory: MessageFactory, command: str, payload: bytes) -> str:
         return ""
     try:
         if command in LISTS:
-            return f"{Reader(payload[:9]).compact_number()} {LISTS[command]}"
+            count, (one, several) = Reader(payload[:9]).compact_number(), LISTS[command]
+            return f"{count} {one if count == 1 else several}"
         return escape(_SAYS[command](factory.decode(command, payload)))[:MAX_SUMMARY]
     except DecodeError as error:
         return f"malformed: {error}"[:MAX_SUMMARY]

@@ -167,6 +167,7 @@ def test_summaries() -> None:
     factory = MessageFactory()
     genesis = bytes(32)
     assert summarize(factory, "headers", Headers.build([bytes(80)] * 3).encode()) == "3 headers"
+    assert summarize(factory, "addr", b"\1" + bytes(30)) == "1 address"
     assert summarize(factory, "inv", b"\xfd\x10\x27" + bytes(100)) == "10000 items"
     assert summarize(factory, "inv", b"\xfd") == "malformed: truncated: 2 bytes expected at offset 1, 0 left"
     assert summarize(factory, "getheaders", GetHeaders((genesis,)).encode()) == "after " + "0" * 64
