@@ -1,6 +1,8 @@
 """Who announced what how long after the first."""
 
 import random
+import re
+import sqlite3
 from pathlib import Path
 
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from ccnode.crawler.propagation import REMEMBERED, SHARE_OF_ONE, News, Propagation, percentiles
 from ccnode.crawler.sightings import Listened, SightingStore, summarize
+from tests.support.data import ROOT
 
 A, B, C, D = 1, 2, 3, 4
 BLOCK, OTHER = b"\1" * 32, b"\2" * 32
@@ -123,6 +126,10 @@ def test_the_file_tells_how_blocks_spread(tmp_path: Path) -> None:
     found = [(news, 1_700_000_000.0 + news.first) for news in spread.settled(1e9)]
     store.record(found, found[:2], spread.peers())
     store.close()
+    (query,) = re.findall(r"```sqlite\n(.*?)```", (ROOT / "docs/crawler.md").read_text(), re.DOTALL)
+    with sqlite3.connect(path) as connection:
+        assert [row[1:] for row in connection.execute(query)][1:] == [(3, 3, 5.0)] * 5
+    connection.close()
     summary = summarize(path)
     assert (len(summary.blocks), summary.ignored, summary.transactions) == (5, 1, 2)
     newest = summary.blocks[0]

@@ -14,6 +14,7 @@ from ccnode.crawler.page.charts import Figure, bars, columns, lines, share
 from ccnode.crawler.page.findings import read_findings
 from ccnode.crawler.page.programs import program
 from ccnode.crawler.report import page, report
+from ccnode.crawler.rows import REVISIT
 from ccnode.crawler.store import Store
 from ccnode.errors import StartupError
 from tests.support.census import write_census
@@ -134,6 +135,20 @@ def test_an_earlier_round_can_be_chosen(census: Path) -> None:
     words = outline(census, 1).words
     assert f"{first} of 1,200" in words["reachable"]
     assert "first round from here" in words["changes"]
+
+
+def test_what_listening_heard_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "main.sqlite"
+    write_census(path, addresses=50, rounds=1)
+    with Archive(path) as archive:
+        started = archive.round().started
+    store = Store(path, "main", ManualClock(started + 3600))
+    store.begin_round({"listened_at": 4, "announced": 900, "announced_unreachable": 777}, status=REVISIT)
+    store.finish_round(REVISIT)
+    store.close()
+    found = outline(path)
+    assert "777 addresses more were announced" in found.words["reachable"]
+    assert "first round from here" in found.words["changes"]
 
 
 def test_what_peers_say_is_only_text(census: Path) -> None:

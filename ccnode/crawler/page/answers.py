@@ -99,6 +99,8 @@ def _reachable(findings: Findings) -> Answer:
     if findings.nodes is not None:
         sentence += f" Counting a node with several addresses once, they are about {number(findings.nodes)} nodes."
     sentence += f" {_estimate(findings)}"
+    if findings.hidden is not None:
+        sentence += f" {number(findings.hidden)} addresses more were announced within a day and could not be reached."
     tallies = findings.tallies
     series = {_name(network): [tally.networks.get(network, 0) for tally in tallies] for network in _drawn(findings)}
     figure = Figure("growth", "Reachable nodes by network, round by round", f"The latest round has {number(count)}.")

@@ -18,6 +18,8 @@ MAX_ROUNDS: Final = 60
 MAX_LOST: Final = 100
 WINDOW: Final = 7
 """Rounds that are put together to count nodes that are down for a moment."""
+HIDDEN_SECONDS: Final = 2 * 86_400
+"""After a round, what is heard of nodes that nobody can reach belongs to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Findings:
     tallies: list[Tally]
     nodes: float | None
     """An estimate of how many nodes the reachable addresses are; None if it was not kept who named whom."""
+    hidden: int | None
+    """Addresses announced within a day and not reached; None if nobody listened."""
 
     @property
     def known(self) -> int:
@@ -83,6 +87,7 @@ def read_findings(archive: Archive, number: int | None = None) -> Findings:
         ages=archive.advert_ages(this.number),
         tallies=_tallies(archive, [*past, this][-MAX_ROUNDS:]),
         nodes=_nodes(archive, this, reached),
+        hidden=_hidden(archive, this),
     )
     if past:
         findings.previous = past[-1]
@@ -123,3 +128,12 @@ def _fate(archive: Archive, node: int, number: int) -> Outcome | None:
 def _nodes(archive: Archive, this: Round, reached: Sequence[NodeVisit]) -> float | None:
     networks = archive.networks_advertised(this.number)
     return nodes_estimate(networks.get(found.node, 1) for found in reached) if networks else None
+
+
+def _hidden(archive: Archive, this: Round) -> int | None:
+    """What watching knew at the latest of its rounds that followed soon."""
+    known = None
+    for one in archive.rounds():
+        if one.config.get("listened_at") and 0 <= one.started - this.started < HIDDEN_SECONDS:
+            known = int(one.config["announced_unreachable"])
+    return known
