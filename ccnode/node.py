@@ -288,14 +288,14 @@ class Node:
         self.timers.arm(Timeline.STEADY, due, "sync headers", lambda: self.database.post(self._sync_headers))
 
     def _save_addresses(self) -> None:
-        self.addrman_store.flush()
         due = self.clock.scheduler() + self.config.addrsaveinterval
         self.timers.arm(Timeline.SCHEDULER, due, "save addresses", self._save_addresses)
+        self.addrman_store.flush()
 
     def _sweep_bans(self) -> None:
-        self.bans.sweep()
         due = self.clock.scheduler() + self.config.bansweepinterval
         self.timers.arm(Timeline.SCHEDULER, due, "sweep bans", self._sweep_bans)
+        self.bans.sweep()
 
     def _check_asmap(self) -> None:
         if self.addrman.groups.asmap is not None:

@@ -2,8 +2,9 @@
 
 Protocol timers follow the mockable wall clock, request timeouts the steady one, sweeps the scheduler's (see
 ``clock.py``). An entry is a key and an action; arming a key again moves it only to an earlier time, because the
-action computes its next due time itself when it runs. After the wall clock was set, `Timers.clock_was_set` makes
-every wall entry run once, in order of its due time: time may have gone back, and an action re-arms itself from now.
+action computes its next due time itself when it runs. What is periodic arms itself again first of all, so that a
+failure does not end it. After the wall clock was set, `Timers.clock_was_set` makes every wall entry run once, in order
+of its due time: time may have gone back, and an action re-arms itself from now.
 """
 
 import heapq
