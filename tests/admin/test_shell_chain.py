@@ -90,7 +90,7 @@ def test_chain(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     assert scene.exact("chain", capsys)["blockchain"]["blocks"] == TIP
 
 
-def test_plot(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plot(scene: Scene, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     text = scene.run("chain --plot --range 1..", capsys)
     assert text.startswith("difficulty\n")
     assert "minutes between blocks; over all 10.0" in text
@@ -99,6 +99,12 @@ def test_plot(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     assert [point["height"] for point in points] == list(range(2, 11))
     assert {point["interval"] for point in points} == {SPACING}
     assert scene.fail("chain --range 5", capsys) == "error: one block alone is no history to draw\n"
+    monkeypatch.setattr(Shell, "width", 10)  # room for 20 points
+    points = scene.exact("chain --plot --range 0..", capsys)
+    assert [point["height"] for point in points] == [*range(4, TIP + 1, 4)]
+    # The last header of a range is there, whatever the steps to it.
+    assert [point["height"] for point in scene.exact("chain --plot --range 0..31", capsys)] == [*range(2, 31, 2), 31]
+    monkeypatch.undo()
     # Without a range: from the first block after the genesis of a chain as short as this one.
     assert len(scene.exact("chain --plot", capsys)) == TIP - 1
 

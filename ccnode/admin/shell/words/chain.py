@@ -58,7 +58,8 @@ def chain(shell: Session, given: Given) -> Result:
 
 def _facts(info: Mapping[str, Any], sync: Mapping[str, Any], rate: float) -> list[tuple[str, str]]:
     now = time.time()
-    progress = "" if sync["percent"] >= 100 else f", {sync['percent']:.1f} % at {sync['rate']:,.0f} headers/s"
+    progress = "" if sync["percent"] >= 100 else f", {sync['percent']:.1f} %"
+    progress += f" at {sync['rate']:,.0f} headers/s" if progress and sync["rate"] else ""
     work = int(info["chainwork"], 16)
     return [
         ("chain", info["chain"]),
@@ -113,6 +114,8 @@ def _plotted(shell: Session, info: Mapping[str, Any], text: str | None) -> Resul
     step = -(-len(heights) // (2 * width))  # two points fit into a cell
     samples = shell.remote.call("getblockheaders", heights.first, MAX_HEADERS, True, step)
     samples = [each for each in samples if each["height"] <= heights.last]
+    if samples[-1]["height"] < heights.last:
+        samples += shell.remote.call("getblockheaders", heights.last)
     points = [
         {
             "height": after["height"],
