@@ -58,9 +58,9 @@ SHELL_HEAD = f"""# The shell
 {MADE_BY}
 
 `ccnode shell` attaches to the node that runs below the default data directory, or to the one that `-c`, `--chain`,
-`--datadir` or `--socket` name. Several may be attached at once; the node does not notice. With `--read-only` nothing can
-be changed. `ccnode shell -e COMMAND` runs one command and leaves, with status 1 if it failed; without a terminal the
-commands are read from standard input, one in a line.
+`--datadir` or `--socket` name. Several may be attached at once; the node does not notice. With `--read-only` nothing
+can be changed. `ccnode shell -e COMMAND` runs one command and leaves, with status 1 if it failed; without a terminal
+the commands are read from standard input, one in a line.
 
 A line is a word of the shell's or a [command of the node's](rpc.md), then its arguments in the quoting of the system's
 shell. `| COMMAND` gives the output to a program, `> FILE` and `>> FILE` write it, `#` begins a comment. JSON needs no

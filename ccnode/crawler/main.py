@@ -11,9 +11,9 @@
     crawl.py export FORMAT           files for other programs
     crawl.py merge FILE...           put the files of several vantage points together
     crawl.py monitor [OPTIONS]       record how blocks and transactions spread (tools/monitor.py is the same)
+    crawl.py WORD --help             the options of each
 
-``crawl.py WORD --help`` tells the options of each. ``tools/crawl.py`` has made the standard
-library cooperative before it imports this.
+Nothing is imported before it is known what to do; ``tools/crawl.py`` has made the standard library cooperative by then.
 """
 
 import sys
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("--help", "-h", "help"):
         assert __doc__ is not None
-        print(__doc__.split("::\n\n", 1)[1], end="")
+        print("Usage:\n" + __doc__.split("::\n\n", 1)[1].split("\n\n", 1)[0])
         return ExitStatus.OK
     try:
         return find_command(arguments[0])(arguments[1:])

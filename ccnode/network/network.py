@@ -42,9 +42,9 @@ class Network:
         self.outbound = outbound
         self.seeding = seeding
         self._timers = timers
-        self._listeners: list[Listener] = []
         self.invites_to: list[NetworkAddress] = []
         """Those of the addresses we listen on that strangers may be told."""
+        self._listeners: list[Listener] = []
         self._timer_loop: Supervisor | None = None
 
     def listen(self, entrances: Sequence[Entrance]) -> None:

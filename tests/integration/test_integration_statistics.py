@@ -60,7 +60,8 @@ def test_an_address_for_metrics_that_is_taken_is_said_at_the_start(tmp_path: Pat
         port = taken.getsockname()[1]
         with NodeProcess(tmp_path, f"--metrics=127.0.0.1:{port}", wait=False) as node:
             assert node.process.wait(20) == 5
-            assert f"cannot serve metrics: cannot listen on 127.0.0.1:{port}: another program listens there" in node.text()
+            taken_by = "another program listens there"
+            assert f"cannot serve metrics: cannot listen on 127.0.0.1:{port}: {taken_by}" in node.text()
 
 
 def test_failed_dials_are_counted_by_reason(tmp_path: Path) -> None:
