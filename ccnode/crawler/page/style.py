@@ -65,5 +65,6 @@ td{color:var(--soft);overflow-wrap:anywhere}
 tbody th{font-weight:500;overflow-wrap:anywhere}
 """ + _SERIES + f"@media print{{:root{{{_LIGHT};--back:#fff}}body{{max-width:none;padding:0;font-size:12px}}"
     "main{display:block}section{break-inside:avoid;margin-bottom:12px}details{display:none}"
+    "figure{max-width:460px;break-inside:avoid}h2,h3,.answer{break-after:avoid}"
     "section#not-counted{break-inside:auto}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}"
 )
