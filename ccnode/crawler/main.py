@@ -16,6 +16,7 @@
 Nothing is imported before it is known what to do; ``tools/crawl.py`` has made the standard library cooperative by then.
 """
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
@@ -46,7 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("Usage:\n" + __doc__.split("::\n\n", 1)[1].split("\n\n", 1)[0])
         return ExitStatus.OK
     try:
-        return find_command(arguments[0])(arguments[1:])
+        status = find_command(arguments[0])(arguments[1:])
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # ``crawl.py diff | head``: nobody wants the rest, nor an error about it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitStatus.FAULT
     except KeyboardInterrupt:  # before there is anything to keep
         return ExitStatus.OK
     except StartupError as error:

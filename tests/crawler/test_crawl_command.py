@@ -13,6 +13,7 @@ from sqlite3 import connect
 import pytest
 
 from ccnode.wire.addresses import unpack_address
+from tests.support.census import write_census
 from tests.support.data import ROOT
 from tools.bench.crawl import crawler_arguments
 from tools.bench.internet import InternetProcess
@@ -94,3 +95,14 @@ def test_ctrl_c_keeps_what_was_learned_and_the_round_can_be_resumed(internet: In
     assert process.wait(SECONDS) == 0
     assert end["known"] >= last["known"]
     assert end["outcomes"]["reachable"] > last["outcomes"].get("reachable", 0)
+
+
+def test_nobody_who_reads_on_is_no_error(tmp_path: Path) -> None:
+    write_census(tmp_path / "main.sqlite", addresses=200, rounds=2)
+    command = [sys.executable, str(ROOT / "tools/crawl.py"), "diff", "--all", f"--out={tmp_path}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    assert process.wait(30) == 1
