@@ -39,6 +39,9 @@ MAX_CONNECTIONS: Final = 100
 MAX_REQUESTS: Final = 64
 """Run at a time (Core: ``-rpcworkqueue``); commands that wait for a block count as well."""
 
+MAX_LOGGED: Final = 100
+"""Characters of a method's name in the log; a client may call anything."""
+
 WRONG_PASSWORD_SECONDS = 0.25
 """How long a wrong password is answered late, against guessing."""
 
@@ -144,7 +147,7 @@ class HttpRpc:
         method = request.get("method") if isinstance(request, dict) else None
         if not isinstance(method, str) or self._permissions.allow(user, method):
             return False
-        log.warning("RPC User %s not allowed to call method %s", user, method)
+        log.warning("RPC User %s not allowed to call method %s", user, method[:MAX_LOGGED])
         return True
 
     def _reply(self, request: object) -> Reply | None:

@@ -259,6 +259,9 @@ def test_users_call_what_they_may(web: Web) -> None:
     assert web.post(stop, "reader:r")[0] == 403
     assert web.post(uptime, "reader:r")[0] == 403
     assert web.post(count, "nobody:n")[:2] == (403, "")
+    assert web.post({"method": "long" * 1000, "id": 1}, "reader:r")[0] == 403
+    assert "not allowed to call method longlong" in web.node.text()
+    assert "long" * 26 not in web.node.text()
 
 
 def test_the_cookie_is_for_its_owner_and_goes_with_the_node(tmp_path: Path) -> None:
