@@ -85,6 +85,15 @@ def test_what_is_larger_than_the_terminal_is_paged(
     assert not paged or (tmp_path / "page").read_text() == text + "\n"
 
 
+def test_without_a_pager_it_is_printed(
+    on_terminal: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("PAGER", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert output_of("x", paged=True).write("x\n" * 50)
+    assert capsys.readouterr().out.count("x") == 50
+
+
 def test_escapes_take_no_room(on_terminal: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PAGER", f"cat > {tmp_path}/page")
     output_of("x", paged=True).write("\x1b[1m" + "x" * 80 + "\x1b[0m")

@@ -59,8 +59,8 @@ class Output:
 
     def write(self, text: str) -> bool:
         """Bring a text to its place; whether that worked. CcnodeError for a file that cannot be written."""
-        if self._paged and _is_large(text):
-            return _feed(os.environ.get("PAGER") or PAGER, [text])
+        if self._paged and _is_large(text) and (pager := _pager()):
+            return _feed(pager, [text])
         return self.stream([text] if text else [])
 
     def stream(self, lines: Iterable[str]) -> bool:
@@ -74,6 +74,11 @@ class Output:
                 return _pour(lines, file)
         except OSError as error:
             raise CcnodeError(f"cannot write {self._line.file}: {error.strerror}") from None
+
+
+def _pager() -> str:
+    """The program that turns pages; empty where there is none."""
+    return os.environ.get("PAGER") or (PAGER if shutil.which(PAGER.split()[0]) else "")
 
 
 def _is_large(text: str) -> bool:

@@ -21,6 +21,9 @@ HISTORY_NAME: Final = "shell_history"
 
 WELCOME: Final = "help lists the commands, Ctrl-R searches what was typed, Ctrl-D leaves"
 
+FIRST_ANSWER: Final = 5.0
+"""Seconds until a node that takes connections but does not answer is no node to begin with."""
+
 RESTARTED: Final = "the node was started again since the last command"
 
 STYLE: Final = Style.from_dict(
@@ -42,7 +45,7 @@ def interact(shell: Shell, folder: Path) -> int:
     shell.interactive = True
     toolbar = Toolbar(shell.remote)
     session = make_session(shell, toolbar, folder)
-    shell.remote.call("uptime")
+    shell.remote.call("uptime", timeout=FIRST_ANSWER)
     print(WELCOME)
     try:
         while True:
