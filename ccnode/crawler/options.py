@@ -40,6 +40,8 @@ class Options:
     vantage: str = ""
     listen: int = 0
     """Connections of ``watch`` that stay."""
+    every: float = 300.0
+    """Seconds from one look of ``watch`` at what is due to the next."""
 
 
 def parse(command: str, arguments: Sequence[str], description: str) -> tuple[Options, Config]:
@@ -52,8 +54,8 @@ def parse(command: str, arguments: Sequence[str], description: str) -> tuple[Opt
     }
     allow_unroutable = values.pop("allow_unroutable")
     options = Options(**values)
-    if options.rate <= 0 or options.concurrency < 1 or options.max_addresses < 1:
-        raise ConfigError("rate, concurrency and max-addresses must be above 0")
+    if options.rate <= 0 or options.concurrency < 1 or options.max_addresses < 1 or options.every <= 0:
+        raise ConfigError("rate, concurrency, max-addresses and every must be above 0")
     config = load_config(rest)
     return options, replace(config, allowunroutable=True) if allow_unroutable else config
 
@@ -78,6 +80,7 @@ def _parser(command: str, description: str) -> argparse.ArgumentParser:
         parser.add_argument("--vantage", metavar="NAME", help="of this place, where files of several are to be merged")
         if command == "watch":
             parser.add_argument("--listen", type=int, metavar="N", help="connections that stay, to hear announcements")
+            parser.add_argument("--every", type=float, metavar="SECONDS", help="look so often who is due (300)")
         parser.add_argument("--max-addresses", type=int, metavar="N", help=f"keep no more in mind ({ADDRESSES})")
         parser.add_argument("--max-time", type=float, metavar="SECONDS", help="end then")
     defaults = Options()

@@ -1,7 +1,7 @@
 """``watch``: a census a day, and in between visits to the nodes whose time has come.
 
-**Revisits.** Every `LAP_SECONDS` the nodes that are due are visited, each when its history says that it is worth while
-(``history.py``): soon after it appeared or failed, rarely once it has been up for long. Of these visits sessions,
+**Revisits.** Every ``--every`` seconds the nodes that are due are visited, each when its history says that it is worth
+while (``history.py``): soon after it appeared or failed, rarely once it has been up for long. Of these visits sessions,
 reliability and churn are made. They ask for no addresses: a node gives the same ones for a day. A lap is a round of its
 own in the file, of the state `REVISIT`, so that reports and comparisons speak of whole censuses.
 
@@ -43,7 +43,6 @@ from ccnode.wire.framing import Frame
 DAY: Final = 86_400.0
 CENSUS_SECONDS: Final = DAY
 """From one census to the next: as long as nodes give the same answer to ``getaddr``."""
-LAP_SECONDS: Final = 300.0
 MOST_DUE: Final = 20_000
 """Nodes of one lap; those due for longest come first."""
 MOST_NEW: Final = 5_000
@@ -95,7 +94,7 @@ class Watch:
                 else:
                     self._lap()
                 left = deadline - self._clock.steady()
-                if left <= 0 or self._stopping.wait(min(LAP_SECONDS, left)):
+                if left <= 0 or self._stopping.wait(min(self._parts.options.every, left)):
                     return
         finally:
             self._listener.stop()

@@ -6,11 +6,12 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from ccnode.chain.networks import REGTEST
 from ccnode.crawler.announced import FRESH_SECONDS, MOST_ENTRIES, OF_ONE_PEER, Announcements
 from ccnode.crawler.archive import Archive
 from ccnode.crawler.outcome import Outcome, Visit
@@ -19,9 +20,11 @@ from ccnode.crawler.store import Store
 from ccnode.networks import network_params
 from ccnode.options import Config
 from ccnode.wire.address import Network, NetworkAddress
-from ccnode.wire.addresses import pack_address, unpack_address
+from ccnode.wire.addresses import Addr, GetAddr, TimedAddress, pack_address, unpack_address
+from ccnode.wire.message import Message
 from tests.support.clock import ManualClock
 from tests.support.data import ROOT
+from tests.support.scripted import HeaderPeer, Link
 from tools.bench.crawl import crawler_arguments
 from tools.bench.internet import InternetProcess
 from tools.bench.universe import Kind
@@ -58,6 +61,21 @@ def write_past(out: Path, keys: list[bytes], age: float) -> None:
     )
     store.finish_round()
     store.close()
+
+
+class Announcer(HeaderPeer):
+    """A node that announces addresses to whoever asks for some."""
+
+    news: Sequence[bytes] = ()
+
+    def __init__(self, magic: bytes) -> None:
+        super().__init__([], REGTEST.genesis, magic)
+
+    def handle(self, link: Link, message: Message) -> None:
+        if isinstance(message, GetAddr):
+            now = int(time.time())
+            link.send(Addr(tuple(TimedAddress(now, 1, unpack_address(key)) for key in self.news)))
+        super().handle(link, message)
 
 
 def watch(out: Path, arguments: list[str]) -> list[dict]:
@@ -98,6 +116,18 @@ def test_listening_asks_for_addresses_at_so_many_nodes(internet: InternetProcess
     arguments = [*crawler_arguments(universe), f"--datadir={tmp_path / 'node'}", "--max-time=4", "--listen=3"]
     assert watch(out, arguments) == []
     assert 2 <= internet.report().asked - asked <= 3  # two may draw the same node, which one of them then leaves
+
+
+def test_what_is_announced_is_counted_and_visited(internet: InternetProcess, tmp_path: Path) -> None:
+    universe, out = internet.universe, tmp_path / "out"
+    unknown, gone = universe.keys(Kind.GOOD)[-1], universe.keys(Kind.REFUSED)[-1]
+    with Announcer(magic=network_params(Config()).magic) as announcer:
+        write_past(out, [pack_address(NetworkAddress.parse(announcer.target))], 0.0)
+        announcer.news = [unknown, gone]
+        arguments = [*crawler_arguments(universe), f"--datadir={tmp_path / 'node'}"]
+        events = watch(out, [*arguments, "--max-time=6", "--listen=1", "--every=1"])
+    (lap,) = [event for event in events if event["new"]]
+    assert (lap["due"], lap["new"], lap["up"], lap["down"], lap["announced"]) == (0, 2, 1, 1, 2)
 
 
 def test_without_a_census_of_today_there_is_one_first(internet: InternetProcess, tmp_path: Path) -> None:
