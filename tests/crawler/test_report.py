@@ -189,6 +189,19 @@ def test_a_round_that_was_cut_off_says_so(tmp_path: Path) -> None:
         assert "it was cut off" in page(read_findings(archive, 1))
 
 
+def test_a_round_is_not_compared_with_one_that_was_cut_short(tmp_path: Path) -> None:
+    path = tmp_path / "main.sqlite"
+    write_census(path, addresses=100, rounds=3)
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE rounds SET status = 'stopped' WHERE id = 2")
+        (first,) = db.execute("SELECT strftime('%H:%M', started, 'unixepoch') FROM rounds WHERE id = 1").fetchone()
+    with Archive(path) as archive:
+        findings = read_findings(archive)
+    assert findings.previous is not None
+    assert findings.previous.number == 1
+    assert first in outline(path).words["changes"]
+
+
 def test_the_command_wants_to_know_which_chain(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match="no census in"):
         report(["--out", str(tmp_path)])

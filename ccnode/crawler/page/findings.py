@@ -1,7 +1,7 @@
 """What the report says, read from a census file.
 
-Everything is about one round, and about the one before it from the same vantage point. Of the reachable nodes of these
-two there is one object each in memory, of all other addresses only counts.
+Everything is about one round, and about the complete one before it from the same vantage point. Of the reachable nodes
+of these two there is one object each in memory, of all other addresses only counts.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from typing import Final
 
 from ccnode.crawler.archive import Archive, NodeVisit, Round
 from ccnode.crawler.outcome import Outcome
+from ccnode.crawler.rows import COMPLETE
 from ccnode.crawler.statistics import Step, growth, nodes_estimate
 from ccnode.wire.address import Network, NetworkAddress
 
@@ -76,7 +77,7 @@ class Findings:
 def read_findings(archive: Archive, number: int | None = None) -> Findings:
     """Of the round with that number, or else of the latest finished one. StartupError if there is none."""
     this = archive.round(number)
-    earlier = [one for one in archive.rounds() if one.is_census and one.started < this.started]
+    earlier = [one for one in archive.rounds() if one.status == COMPLETE and one.started < this.started]
     past = [one for one in earlier if one.vantage == this.vantage]
     reached = _reached(archive, this)
     findings = Findings(
