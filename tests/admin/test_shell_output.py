@@ -74,7 +74,7 @@ def test_ctrl_c_ends_a_stream(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("text", "paged"),
-    [("x", False), ("\n".join("x" * 22), False), ("\n".join("x" * 24), True), ("x" * 80, False), ("x" * 81, True)],
+    [("x", False), ("\n".join("x" * 19), False), ("\n".join("x" * 20), True), ("x" * 80, False), ("x" * 81, True)],
 )
 def test_what_is_larger_than_the_terminal_is_paged(
     text: str, paged: bool, on_terminal: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

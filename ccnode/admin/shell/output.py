@@ -24,6 +24,9 @@ PLAIN_WIDTH: Final = 10_000
 PAGER: Final = "less -RXS"
 """Reads long output where ``PAGER`` is not set: keeps colours, and moves sideways over wide lines."""
 
+PROMPT_LINES: Final = 4
+"""The prompt, with what is kept free below it for the menu of completion."""
+
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -82,12 +85,14 @@ def _pager() -> str:
 
 
 def _is_large(text: str) -> bool:
-    """Whether the text has more lines than the terminal, the next prompt counted, or wider ones."""
+    """Whether the text has more lines than the terminal, the next prompt and its toolbar counted, or wider ones."""
     from rich.cells import cell_len
 
     size = shutil.get_terminal_size()
     lines = text.split("\n")
-    return len(lines) + 1 > size.lines or any(cell_len(_ESCAPES.sub("", line)) > size.columns for line in lines)
+    return len(lines) + PROMPT_LINES + 1 > size.lines or any(
+        cell_len(_ESCAPES.sub("", line)) > size.columns for line in lines
+    )
 
 
 def _pour(lines: Iterable[str], file: IO[str]) -> bool:

@@ -14,6 +14,7 @@ from prompt_toolkit.styles import Style
 from ccnode.admin.shell.completion import Words
 from ccnode.admin.shell.lexer import STYLES, Colours
 from ccnode.admin.shell.line import is_open, join
+from ccnode.admin.shell.output import PROMPT_LINES
 from ccnode.admin.shell.session import Leave, Shell
 from ccnode.admin.shell.toolbar import Toolbar
 
@@ -78,6 +79,7 @@ def make_session(shell: Shell, toolbar: Toolbar, folder: Path) -> "PromptSession
         completer=Words(shell.remote),
         complete_while_typing=True,
         complete_in_thread=True,
+        reserve_space_for_menu=PROMPT_LINES,  # at 8, as it would be, the head of a table is out of sight
         auto_suggest=AutoSuggestFromHistory(),
         history=_history(folder / HISTORY_NAME),
         lexer=Colours(shell.remote),
