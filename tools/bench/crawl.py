@@ -62,11 +62,11 @@ class Round:
 def run_crawler(arguments: Sequence[str], out: Path) -> Round:
     """Run it, and watch it."""
     command = [sys.executable, str(ROOT / "tools/crawl.py"), "crawl", "--json", f"--out={out}", *arguments]
-    events = out.with_suffix(".events")
+    events, words = out.with_suffix(".events"), out.with_suffix(".words")
     memory = files = 0
     began = perf_counter()
-    with events.open("w") as output, out.with_suffix(".preflight").open("w") as preflight:
-        process = subprocess.Popen(command, cwd=out.parent, stdout=output, stderr=preflight)
+    with events.open("w") as output, words.open("w") as errors:
+        process = subprocess.Popen(command, cwd=out.parent, stdout=output, stderr=errors)
     while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         with suppress(OSError, KeyError, ValueError):  # it may be gone by now
             memory = max(memory, resident_bytes(process.pid)[1])
@@ -76,7 +76,7 @@ def run_crawler(arguments: Sequence[str], out: Path) -> Round:
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(f"the crawler ended with {process.returncode}")
+        raise RuntimeError(f"the crawler ended with {process.returncode}: {words.read_text()}")
     last = json.loads(events.read_text().splitlines()[-1])
     return Round(wall, usage.ru_utime + usage.ru_stime, memory, files, last)
 
