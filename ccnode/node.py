@@ -281,7 +281,7 @@ class Node:
     def _persist_marks(self) -> None:
         marks = self.chain.invalid_marks()
         self.database.post(self._sync_headers)  # a mark must never outlive the header it is about
-        self.database.post(replace_invalid_headers, marks)
+        self.database.call(replace_invalid_headers, marks)
 
     def _headers_appended(self) -> None:
         due = self.clock.steady() + SYNC_SECONDS
@@ -381,6 +381,7 @@ class Node:
             stop=self.stop,
             wake_timers=self.timers.clock_was_set,
             persist_marks=self._persist_marks,
+            wait_stored=self.database.wait,
             events=self.events,
             offenders=self.offenders,
             stats=self.figures.report,

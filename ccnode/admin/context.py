@@ -156,7 +156,9 @@ class AdminContext:
     wake_timers: Callable[[], None]
     """The clock was moved: run what is due now."""
     persist_marks: Callable[[], None]
-    """The marks of invalid headers changed: store them."""
+    """The marks of invalid headers changed: store them, and wait until they are."""
+    wait_stored: Callable[[], None]
+    """Wait until all that was changed before is in the database: what a person was told is done survives a kill."""
     events: EventStream
     offenders: Offenders
     stats: Callable[[], Mapping[str, object]]

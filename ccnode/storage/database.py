@@ -143,6 +143,10 @@ class Database:
         """Run ``function(db, *args)`` as one transaction, later and in order; never waits and never switches."""
         self._submit(lambda: function(self._db, *args), None)
 
+    def wait(self) -> None:
+        """Wait until all that was handed in before is committed."""
+        self.call(lambda _db: None)
+
     def close(self) -> None:
         """Finish what was handed in, then close the file; a second call does nothing."""
         if self._pump is not None:

@@ -177,6 +177,7 @@ class TestNode:
             stop=lambda: self.done.append("stop"),
             wake_timers=lambda: self.done.append("wake"),
             persist_marks=lambda: self.done.append("persist"),
+            wait_stored=lambda: self.done.append("stored"),
             events=EventStream(self.clock),
             offenders=Offenders(self.clock),
             stats=lambda: {"hub_lag": {"p99": 0.001}},

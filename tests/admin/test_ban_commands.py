@@ -43,6 +43,13 @@ def test_a_ban_and_how_it_is_listed(node: TestNode, now: int) -> None:
     ]
 
 
+def test_who_is_answered_finds_the_ban_again_after_a_kill(node: TestNode) -> None:
+    for call in (("setban", "1.2.3.4", "add"), ("setban", "1.2.3.4", "remove"), ("clearbanned",)):
+        node.done.clear()
+        node.call(*call)
+        assert node.done == ["stored"], call
+
+
 def test_durations(node: TestNode, now: int) -> None:
     node.call("setban", "8.8.8.1", "add")
     node.call("setban", "8.8.8.3", "add", now + 10, True)

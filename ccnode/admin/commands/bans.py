@@ -32,6 +32,7 @@ def set_ban(context: AdminContext, subnet: str, command: str, bantime: int, abso
         if not context.bans.unban(parsed):
             text = "Error: Unban failed. Requested address/subnet was not previously manually banned."
             raise RpcError(rpc_errors.CLIENT_INVALID_IP_OR_SUBNET, text)
+        context.wait_stored()
         return
     if _is_banned(context, parsed, is_range="/" in subnet):
         raise RpcError(rpc_errors.CLIENT_NODE_ALREADY_ADDED, "Error: IP/Subnet already banned")
@@ -40,6 +41,7 @@ def set_ban(context: AdminContext, subnet: str, command: str, bantime: int, abso
     if len(reason) > MAX_REMARK:
         raise RpcError(rpc_errors.INVALID_PARAMETER, f"Error: reason is longer than {MAX_REMARK} characters")
     context.bans.ban(parsed, bantime, absolute=absolute, reason=f"{MANUAL}: {reason}" if reason else MANUAL)
+    context.wait_stored()
 
 
 def _parse(text: str) -> Subnet:
@@ -85,3 +87,4 @@ def list_banned(context: AdminContext) -> list[dict[str, object]]:
 @command("clearbanned", "network", help="Lifts all bans.", result="null", changes=True)
 def clear_banned(context: AdminContext) -> None:
     context.bans.clear()
+    context.wait_stored()
