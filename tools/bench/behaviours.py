@@ -5,6 +5,7 @@ that they say passes through `Link.say`, which waits for the node's latency firs
 beside the crawler that it measures, so the messages that all nodes send alike are made once (`Phrases`).
 """
 
+import time
 from base64 import b32decode
 from collections.abc import Callable
 from random import Random
@@ -72,17 +73,21 @@ class Phrases:
         item = b"\1\0\0\0" + bytes(32)
         self.flood = self.frame("inv", compact_size(FLOOD_ITEMS) + item * FLOOD_ITEMS)
         self._versions: dict[tuple[int, bytes], bytes] = {}
+        self._second = 0
 
     def frame(self, command: str, payload: bytes = b"") -> bytes:
         return self._transport.frame(command, payload)
 
     def version(self, number: int, agent: bytes) -> bytes:
+        """With the right time in it, so it is made anew each second."""
+        now = int(time.time())
+        if now != self._second:
+            self._second = now
+            self._versions.clear()
         known = self._versions.get((number, agent))
         if known is None:
             us = ServiceAddress(NETWORK_AND_WITNESS)
-            message = Version(
-                number, NETWORK_AND_WITNESS, self.universe.now, ServiceAddress(), us, 1, agent, HEIGHT, relay=True
-            )
+            message = Version(number, NETWORK_AND_WITNESS, now, ServiceAddress(), us, 1, agent, HEIGHT, relay=True)
             known = self._versions[number, agent] = self.frame("version", message.encode())
         return known
 
