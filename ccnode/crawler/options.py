@@ -17,6 +17,8 @@ peers' heights are verified), --proxy, --onion, --onlynet, --cjdnsreachable, --a
 --fixedseeds=0.
 """
 
+ABOVE_ZERO: Final = ("rate", "concurrency", "max_time", "max_addresses", "max_bandwidth", "every")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -54,8 +56,11 @@ def parse(command: str, arguments: Sequence[str], description: str) -> tuple[Opt
     }
     allow_unroutable = values.pop("allow_unroutable")
     options = Options(**values)
-    if options.rate <= 0 or options.concurrency < 1 or options.max_addresses < 1 or options.every <= 0:
-        raise ConfigError("rate, concurrency, max-addresses and every must be above 0")
+    for name in ABOVE_ZERO:
+        if not getattr(options, name) > 0:  # nor NaN
+            raise ConfigError(f"{name.replace('_', '-')} must be above 0")
+    if options.listen < 0:
+        raise ConfigError("listen must not be negative")
     config = load_config(rest)
     return options, replace(config, allowunroutable=True) if allow_unroutable else config
 

@@ -12,6 +12,8 @@ from sqlite3 import connect
 
 import pytest
 
+from ccnode.crawler.options import parse
+from ccnode.errors import ConfigError
 from ccnode.wire.addresses import unpack_address
 from tests.support.census import write_census
 from tests.support.data import ROOT
@@ -63,6 +65,19 @@ def test_a_dry_run_tells_whether_a_round_can_run(tmp_path: Path) -> None:
 def test_unknown_words_and_bad_options_are_told() -> None:
     assert "did you mean probe?" in run("prob", expected=2).stderr
     assert "contact" in run("crawl", "--dry-run", "--contact=a/b", expected=2).stderr
+
+
+@pytest.mark.parametrize(
+    "option", ["--rate=0", "--rate=nan", "--max-time=-1", "--max-bandwidth=0", "--concurrency=0", "--every=nan"]
+)
+def test_a_limit_is_above_zero(option: str) -> None:
+    with pytest.raises(ConfigError, match="must be above 0"):
+        parse("watch", [option], "")
+
+
+def test_connections_that_stay_are_no_negative_number() -> None:
+    with pytest.raises(ConfigError, match="listen"):
+        parse("watch", ["--listen=-1"], "")
 
 
 def outcomes(file: Path) -> dict[str, int]:
