@@ -77,6 +77,7 @@ class Live:
     def __enter__(self) -> "Live":
         if self._on_screen:
             self._screen.start()
+            self._console.show_cursor()  # a second Ctrl-C ends the process at once: nobody would show it again
         self._task = spawn("live", self._run)
         return self
 
@@ -137,22 +138,22 @@ class Live:
 
     def _picture(self) -> Group:
         census, figures = self._census, snapshot(self._census)
-        megabytes = figures["bytes_received"] / MIB
         head = Text.assemble(
             (self._title, "bold"),
-            f"   {census.elapsed:.0f} s   {figures['known']} addresses known   {self.rate:.0f} visits/s   "
-            f"{self._eta()}\n",
-            f"{figures['sockets']} sockets ({figures['parked']} waiting for late answers)   "
-            f"{figures['queued']} queued   {figures['held']} held back   lag {1000 * figures['lag']:.0f} ms, worst "
-            f"{1000 * figures['worst_lag']:.0f}, {figures['redialed']} redialed   {megabytes:.1f} MiB received",
+            f"   {census.elapsed:.0f} s   {figures['known']} addresses known   {self.rate:.0f} visits/s\n",
+            f"{figures['queued']} queued   {figures['held']} held back   {figures['sockets']} sockets, "
+            f"{figures['parked']} waiting for late answers\n",
+            f"{figures['bytes_received'] / MIB:.1f} MiB received   lag {1000 * figures['lag']:.0f} ms, worst "
+            f"{1000 * figures['worst_lag']:.0f}, {figures['redialed']} redialed\n",
+            self._eta(),
         )
-        return Group(head, self._outcome_table(figures["outcomes"]), self._network_table())
+        return Group(head, self._network_table(), self._outcome_table(figures["outcomes"]))
 
     def _outcome_table(self, outcomes: dict[str, int]) -> Table:
         table = Table(box=None, pad_edge=False)
         table.add_column("outcome")
         table.add_column("addresses", justify="right")
-        table.add_column("")
+        table.add_column("", no_wrap=True)  # a line for each outcome: a terminal has few
         for outcome in sorted((Outcome(value) for value in outcomes), key=lambda o: -outcomes[o.value]):
             style = "green" if outcome is Outcome.REACHABLE else ""
             table.add_row(outcome.value, str(outcomes[outcome.value]), Text(outcome.sentence, "dim"), style=style)

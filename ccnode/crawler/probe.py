@@ -83,7 +83,7 @@ def card(visit: Visit, parts: Parts) -> Table:
         table.add_row("features", ", ".join(sorted(visit.features)) or "none")
         table.add_row("transactions", "wanted" if visit.relay else "not wanted")
         table.add_row("clock", _clock(visit))
-        table.add_row("height", _height(visit))
+        table.add_row("height", _height(visit, parts))
     if visit.address_local is not None:
         table.add_row("sees us as", str(visit.address_local))
     if visit.outcome is Outcome.REACHABLE:
@@ -104,10 +104,11 @@ def _clock(visit: Visit) -> str:
     return f"{visit.time_offset:+d} s from ours ({moment:%Y-%m-%d %H:%M:%S} UTC)"
 
 
-def _height(visit: Visit) -> str:
+def _height(visit: Visit, parts: Parts) -> str:
     claimed = f"{visit.start_height} claimed"
     if visit.tip_height is None:
-        return f"{claimed}, not verified"
+        why = parts.audit_note.removeprefix("no: ") if parts.audit is None else "it sent no headers"
+        return f"{claimed}, not verified: {why}"
     chain = "our chain" if visit.chain_ok else "a chain that is not ours"
     behind = visit.headers_behind or 0
     place = f"{behind} behind us" if behind > 0 else f"{-behind} ahead of us" if behind else "as high as ours"
@@ -123,4 +124,5 @@ def _addresses(visit: Visit) -> str:
         Collected.LIMIT: "cut short by our limits",
         Collected.NOT_ASKED: "not asked",
     }
-    return f"{visit.adverts_count} named in {visit.addr_messages} messages; {ends[visit.collected]}"
+    messages = f"{visit.addr_messages} message{'s' * (visit.addr_messages != 1)}"
+    return f"{visit.adverts_count} named in {messages}; {ends[visit.collected]}"
