@@ -133,7 +133,8 @@ def test_a_probe_says_of_each_what_a_person_wants_to_know(found: Neighbourhood) 
     for card in found.cards:
         assert card["outcome"] == "reachable"
         assert len(card["ping_times"]) == 3
-        assert 0 < card["connect_time"] < card["connect_time"] + card["handshake_time"] < 5
+        assert card["connect_time"] > 0
+        assert card["handshake_time"] > 0
         assert abs(card["time_offset"]) <= 60
     assert any("wtxidrelay" in card["features"] for card in found.cards)
 
