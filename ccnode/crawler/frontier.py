@@ -78,7 +78,7 @@ class Lane:
 
     limit: int
     dialing: int = 0
-    buckets: list[list[int]] = field(default_factory=lambda: [[] for _ in range(BEST_BUCKET + 1)])
+    buckets: "list[array[int]]" = field(default_factory=lambda: [array("I") for _ in range(BEST_BUCKET + 1)])
 
     def push(self, row: int, bucket: int) -> None:
         self.buckets[bucket].append(row)
@@ -124,7 +124,7 @@ class Frontier:
         self._held: dict[int, array[int]] = {}
         self._queued_of: dict[bytes, int] = {}
         self._dialing_in: dict[bytes | int, int] = {}
-        self._waiting: dict[bytes | int, list[int]] = {}
+        self._waiting: dict[bytes | int, array[int]] = {}
 
     # -- addresses in --------------------------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ class Frontier:
             row = find(wire_key)
             if row is None:
                 key = locate(wire_key)
-                row = find(key)
+                row = None if key is wire_key else find(key)
                 if row is None:
                     row = self._add(key, source)
                     if row is None:
@@ -269,7 +269,7 @@ class Frontier:
         groups = self._groups(row)
         for group, limit in groups:
             if self._dialing_in.get(group, 0) >= limit:
-                self._waiting.setdefault(group, []).append(row)
+                self._waiting.setdefault(group, array("I")).append(row)
                 return False
         for group, _ in groups:
             self._dialing_in[group] = self._dialing_in.get(group, 0) + 1

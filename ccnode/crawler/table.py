@@ -1,18 +1,17 @@
 """Every address that a round has heard of, packed.
 
 An address is a row: its key (``ccnode.wire.addresses``), its state, who vouched for it, how many did, and the latest
-time anybody claims to have seen it. The keys are in a dictionary, the rest in arrays: about 180 bytes an address, so
-that a million invented ones fit into 200 MB. `ADDRESSES` is the default bound; what comes after the table is full
-is counted and forgotten.
+time anybody claims to have seen it. The keys are in a `KeyTable`, the rest in arrays, so that a million invented
+addresses take 75 MB. `ADDRESSES` is the default bound; what comes after the table is full is counted and forgotten.
 
 The states are three, for those whose turn is still to come, and one for each `Outcome`. An address changes its state
 through `set_state` alone, which counts: so at any moment it is known exactly how much work is outstanding.
 """
 
 from array import array
-from collections.abc import Callable
 from typing import Final
 
+from ccnode.crawler.keys import KeyTable
 from ccnode.crawler.outcome import SEED_SOURCE, Outcome
 
 ADDRESSES: Final = 1_500_000
@@ -41,7 +40,7 @@ class AddressTable:
         self.capacity = capacity
         self.overflow = 0
         """Addresses heard of and not kept, each time they were heard of."""
-        self.keys: list[bytes] = []
+        self.keys = KeyTable()
         self.vouchers = bytearray()
         """How many peers named it, up to `MAX_VOUCHERS`."""
         self.seen = array("I")
@@ -50,9 +49,8 @@ class AddressTable:
         """`HELD`, `QUEUED`, `ACTIVE`, or a value of `STATE_OF`; to be changed by `set_state` alone."""
         self._sources = array("I")
         self._last_vouchers = array("I")
-        self._rows: dict[bytes, int] = {}
-        self.find: Callable[[bytes], int | None] = self._rows.get
-        """The row of a key. Without a function around it: it is called for every entry of every message."""
+        self.find = self.keys.find
+        """The row of a key."""
         self._counts = [0] * (_FIRST_FINAL + len(_OUTCOMES))
 
     def __len__(self) -> int:
@@ -64,7 +62,6 @@ class AddressTable:
         if row >= self.capacity:
             self.overflow += 1
             return None
-        self._rows[key] = row
         self.keys.append(key)
         self.states.append(HELD)
         self.vouchers.append(0)
