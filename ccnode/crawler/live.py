@@ -29,6 +29,9 @@ EVENT_SECONDS: Final = 1.0
 RATE_SECONDS: Final = 10.0
 """Over how long the rate is taken."""
 
+COUNTS_WIDTH: Final = 25
+"""Columns that the name of an outcome and its count take."""
+
 MIB: Final = 1 << 20
 
 
@@ -153,7 +156,8 @@ class Live:
         table = Table(box=None, pad_edge=False)
         table.add_column("outcome")
         table.add_column("addresses", justify="right")
-        table.add_column("", no_wrap=True)  # a line for each outcome: a terminal has few
+        # A line for each outcome, for a terminal has few.
+        table.add_column("", no_wrap=True, max_width=max(1, self._console.width - COUNTS_WIDTH))
         for outcome in sorted((Outcome(value) for value in outcomes), key=lambda o: -outcomes[o.value]):
             style = "green" if outcome is Outcome.REACHABLE else ""
             table.add_row(outcome.value, str(outcomes[outcome.value]), Text(outcome.sentence, "dim"), style=style)
