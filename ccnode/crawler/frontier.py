@@ -334,6 +334,8 @@ class Frontier:
 
         No visit may go on any more; one that was given up has not taken place.
         """
+        self._held.clear()  # nobody needs these any more, and what follows needs memory
+        self._queued_of.clear()
         for row in range(len(self.table)):
             state = self.table.states[row]
             if state <= ACTIVE:

@@ -54,15 +54,14 @@ class AddressTable:
         self._counts = [0] * (_FIRST_FINAL + len(_OUTCOMES))
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.states)
 
     def add(self, key: bytes, source: int) -> int | None:
         """A row for a key that has none yet, in state `HELD`; None if the table is full."""
-        row = len(self.keys)
-        if row >= self.capacity:
+        if len(self.states) >= self.capacity:
             self.overflow += 1
             return None
-        self.keys.append(key)
+        row = self.keys.append(key)
         self.states.append(HELD)
         self.vouchers.append(0)
         self.seen.append(0)
