@@ -2,7 +2,7 @@
 
 An address is a row: its key (``ccnode.wire.addresses``), its state, who vouched for it, how many did, and the latest
 time anybody claims to have seen it. The keys are in a `KeyTable`, the rest in arrays, so that a million invented
-addresses take 75 MB. `ADDRESSES` is the default bound; what comes after the table is full is counted and forgotten.
+addresses take 80 MB. `ADDRESSES` is the default bound; what comes after the table is full is counted and forgotten.
 
 The states are three, for those whose turn is still to come, and one for each `Outcome`. An address changes its state
 through `set_state` alone, which counts: so at any moment it is known exactly how much work is outstanding.
