@@ -32,6 +32,9 @@ RATE_SECONDS: Final = 10.0
 COUNTS_WIDTH: Final = 25
 """Columns that the name of an outcome and its count take."""
 
+PIPED_WIDTH: Final = 120
+"""Columns where no terminal says how many there are: enough for the longest line."""
+
 MIB: Final = 1 << 20
 
 
@@ -72,7 +75,7 @@ class Live:
         self._reachable: dict[Network, int] = {}
         self._dialed: dict[Network, int] = {}
         self._history: deque[tuple[float, int]] = deque()
-        self._console = Console(file=stream)
+        self._console = Console(file=stream, width=None if stream.isatty() else PIPED_WIDTH)
         self._screen = Screen(console=self._console, auto_refresh=False, transient=True)
         self._on_screen = stream.isatty() and not events
         self._task: gevent.Greenlet | None = None

@@ -5,6 +5,7 @@ them. Nothing is kept.
 """
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ccnode.crawler.conversation import Events
+from ccnode.crawler.live import PIPED_WIDTH
 from ccnode.crawler.options import parse
 from ccnode.crawler.outcome import Collected, Outcome, Visit
 from ccnode.crawler.parts import Parts
@@ -40,7 +42,7 @@ def probe(arguments: Sequence[str]) -> int:
     addresses = [unpack_address(key) for key in parts.resolve(options.hosts)]
     events = Events(nothing, nothing, unheard)
     tasks = [spawn(f"probe {address}", visitor.visit, address, events) for address in addresses]
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
     reached = True
     for task in gevent.iwait(tasks):
         visit: Visit = task.get()
