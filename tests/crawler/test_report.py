@@ -229,6 +229,12 @@ def test_programs(user_agent: str, name: str) -> None:
     assert program(user_agent) == name
 
 
+@pytest.mark.parametrize(("label", "written"), [("22 Nov", 4), ("22 Nov 13:49", 2)])
+def test_labels_leave_room_for_each_other(label: str, written: int) -> None:
+    chart = columns(Figure("name", "", ""), [label] * 4, {"a": [1] * 4})
+    assert len(re.findall(f"<text[^>]*>{label}</text>", chart)) == written
+
+
 def test_charts_have_words_and_numbers() -> None:
     figure = Figure("name", "A <title>", "It says & shows")
     for chart in (

@@ -25,7 +25,8 @@ _TOP: Final = 14
 _FOOT: Final = 26
 _WIDEST_LABEL: Final = 27
 _WIDEST_COLUMN: Final = 72
-_LABELS_ACROSS: Final = 8
+_CHARACTER: Final = 7.5
+"""Width of one, in the font that the page has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,8 @@ def _tick(most: float) -> float:
 
 def _labels(labels: Sequence[str], step: float, shift: float) -> list[str]:
     """Under the drawing; not more of them than can be read."""
-    every = ceil(len(labels) / _LABELS_ACROSS) if len(labels) > 12 else 1
+    widest = max(map(len, labels), default=0) + 1
+    every = max(1, ceil(widest * _CHARACTER / step))
     y = _TOP + _PLOT_HEIGHT + 18
     last = len(labels) - 1
     parts = []
