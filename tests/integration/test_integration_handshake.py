@@ -374,7 +374,7 @@ def test_an_address_fetch_has_five_minutes(node: NodeProcess) -> None:
     node.rpc("setmocktime", began)
     with Listener() as peer:
         dial(node, peer, "addr-fetch")
-        wait_until(lambda: info(node)["version"])
+        wait_until(lambda: "verack" in info(node)["bytesrecv_per_msg"])
         node.rpc("setmocktime", began + 300)
         assert len(node.rpc("getpeerinfo")) == 1
         node.rpc("setmocktime", began + 301)
