@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 
 from ccnode import __version__
-from ccnode.errors import CcnodeError, ConfigError, ExitStatus, StartupError, StorageError
+from ccnode.errors import CcnodeError, ConfigError, ExitStatus, StartupError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,15 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run_node(arguments)
     except KeyboardInterrupt:  # before there is anything to stop
         return ExitStatus.OK
-    except StartupError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return error.exit_status
-    except StorageError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return ExitStatus.DAMAGED
     except CcnodeError as error:
         print(f"Error: {error}", file=sys.stderr)
-        return ExitStatus.FAULT
+        return error.exit_status
 
 
 def find_command(word: str) -> Callable[[Sequence[str]], int]:

@@ -30,7 +30,12 @@ class ExitStatus(IntEnum):
 
 
 class CcnodeError(Exception):
-    """The root: ``except CcnodeError`` catches what we raise on purpose and nothing else."""
+    """The root: ``except CcnodeError`` catches what we raise on purpose and nothing else.
+
+    ``exit_status`` is what the process ends with where nobody else catches it.
+    """
+
+    exit_status = ExitStatus.FAULT
 
 
 class WireError(CcnodeError):
@@ -48,11 +53,11 @@ class DecodeError(WireError):
 class StorageError(CcnodeError):
     """A store is damaged or failed to write. The message says what to do about it."""
 
+    exit_status = ExitStatus.DAMAGED
+
 
 class StartupError(CcnodeError):
-    """The node cannot start. ``exit_status`` is what the process ends with."""
-
-    exit_status = ExitStatus.FAULT
+    """The node cannot start; whoever raises it may say what the process ends with."""
 
     def __init__(self, message: str, exit_status: ExitStatus | None = None) -> None:
         super().__init__(message)

@@ -23,7 +23,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Final
 
-from ccnode.errors import CcnodeError, ConfigError, ExitStatus, StartupError, StorageError
+from ccnode.errors import CcnodeError, ConfigError, ExitStatus
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "crawl": ("ccnode.crawler.round", "crawl"),
@@ -55,15 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitStatus.FAULT
     except KeyboardInterrupt:  # before there is anything to keep
         return ExitStatus.OK
-    except StartupError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return error.exit_status
-    except StorageError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return ExitStatus.DAMAGED
     except CcnodeError as error:
         print(f"Error: {error}", file=sys.stderr)
-        return ExitStatus.FAULT
+        return error.exit_status
 
 
 def find_command(word: str) -> Callable[[Sequence[str]], int]:
