@@ -20,6 +20,7 @@ import gevent
 
 from ccnode.chain.params import ChainParams
 from ccnode.clock import Clock
+from ccnode.crawler.visit import guest_handshake
 from ccnode.errors import DecodeError, FramingError
 from ccnode.network.hub import DeadlineExceeded, breathe, spawn
 from ccnode.network.routes import Routes
@@ -205,15 +206,7 @@ class Listener:
         self._setting = _Setting(
             magic=params.magic,
             factory=MessageFactory(params.header_format.size, params.headers_carry_tx_count),
-            handshake=Handshake(
-                services=0,
-                user_agent=user_agent,
-                clock=clock,
-                rng=rng,
-                our_height=lambda: 0,
-                limited_peers_suffice=lambda: True,
-                is_proxy=routes.is_proxy,
-            ),
+            handshake=guest_handshake(routes, clock, rng, user_agent=user_agent),
             clock=clock,
             rng=rng,
             interests=interests,

@@ -6,7 +6,7 @@ what is said after it in ``conversation.py``.
 
 import errno
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -67,14 +67,8 @@ class Visitor:
         self._setting = Setting(
             magic=params.magic,
             factory=MessageFactory(params.header_format.size, params.headers_carry_tx_count),
-            handshake=Handshake(
-                services=0,
-                user_agent=user_agent,
-                clock=clock,
-                rng=rng,
-                our_height=lambda: 0 if audit is None else audit.height,
-                limited_peers_suffice=lambda: True,
-                is_proxy=routes.is_proxy,
+            handshake=guest_handshake(
+                routes, clock, rng, user_agent=user_agent, our_height=lambda: 0 if audit is None else audit.height
             ),
             handshake_seconds={network: limits.handshake for network, limits in patience.items()},
             clock=clock,
@@ -113,6 +107,21 @@ class Visitor:
             conversation = Conversation(self._setting, sock, address, events, ask_addresses=ask_addresses)
             conversation.connect_time = self._setting.clock.steady() - began
             return conversation.run(started)
+
+
+def guest_handshake(
+    routes: Routes, clock: Clock, rng: Rng, *, user_agent: str, our_height: Callable[[], int] = lambda: 0
+) -> Handshake:
+    """The handshake of a caller that offers nothing, and takes a peer whatever it offers."""
+    return Handshake(
+        services=0,
+        user_agent=user_agent,
+        clock=clock,
+        rng=rng,
+        our_height=our_height,
+        limited_peers_suffice=lambda: True,
+        is_proxy=routes.is_proxy,
+    )
 
 
 def failed_visit(address: NetworkAddress, error: Exception, started: float) -> Visit:
