@@ -6,6 +6,9 @@ the death of the process, so nobody ever sees a header that a restart could lose
 
 All headers before the first bad one are accepted: one bad header does not spoil the good ones before it.
 
+A node that validates blocks calls `separate`: from then on the best header is one thing and the tip another, which
+follows the blocks (`set_active`). Subscribers hear of the tip; those who look ahead ask for the best header as well.
+
 Two thresholds guard the memory that headers take (Core: ``GetAntiDoSWorkThreshold``, ``IsInitialBlockDownload``). The
 chain does not apply them itself, since it cannot know who vouches for a header; synchronisation asks before it accepts.
 """
@@ -82,7 +85,7 @@ class AcceptResult:
     accepted: int  # headers that are new in the chain
     last: int | None  # entry of the last header that is in the chain now, new or not; None if not even the first is
     verdict: HeaderVerdict | None = None  # on the first bad header
-    tip_change: TipChanged | None = None
+    tip_change: TipChanged | None = None  # of the best header
 
 
 class HeaderChain:
@@ -106,6 +109,9 @@ class HeaderChain:
         self._max_tip_age = max_tip_age
         self._was_in_ibd = True
         self._subscribers: list[Callable[[TipChanged], None]] = []
+        self._header_subscribers: list[Callable[[TipChanged], None]] = []
+        self._separate = False
+        self._was_validated: Callable[[int], bool] = lambda _n: True
         bits, time = self._parse(self._start).bits, self._parse(self._start).time
         self.index = HeaderIndex(
             self.format.hash(self._start),
@@ -211,7 +217,7 @@ class HeaderChain:
             self._store.append(new.headers[:count])
             change = self.index.add(parent, new.hashes[:count], times[:count], bits[:count])
             parent = len(self.index) - 1
-            self._tell(change)
+            self._best_moved(change)
         if fault is not None:
             fault = replace(fault, index=fault.index + skipped)
         return AcceptResult(count, parent if count or skipped else None, fault, change)
@@ -221,19 +227,19 @@ class HeaderChain:
     def invalidate(self, n: int) -> TipChanged | None:
         """Mark an entry and thereby its descendants invalid; ValueError for the first header of the chain."""
         change = self.index.invalidate(n)
-        self._tell(change)
+        self._best_moved(change)
         return change
 
     def reconsider(self, n: int) -> TipChanged | None:
         """Take back the invalid marks on an entry, its ancestors and its descendants."""
         change = self.index.reconsider(n)
-        self._tell(change)
+        self._best_moved(change)
         return change
 
     def prefer(self, n: int) -> TipChanged | None:
         """Take an entry, among those with as much work, as if it had arrived first (Core: ``PreciousBlock``)."""
         change = self.index.prefer(n)
-        self._tell(change)
+        self._best_moved(change)
         return change
 
     def invalid_marks(self) -> list[bytes]:
@@ -244,10 +250,37 @@ class HeaderChain:
         """Have ``callback`` called after every change of the tip, in the order of subscription. It must not block."""
         self._subscribers.append(callback)
 
-    def _tell(self, change: TipChanged | None) -> None:
+    def subscribe_headers(self, callback: Callable[[TipChanged], None]) -> None:
+        """Like `subscribe`, for changes of the best header."""
+        self._header_subscribers.append(callback)
+
+    def _best_moved(self, change: TipChanged | None) -> None:
         if change is not None:
-            for callback in self._subscribers:
+            for callback in self._header_subscribers:
                 callback(change)
+            if not self._separate:
+                self._tell(change)
+
+    def _tell(self, change: TipChanged) -> None:
+        for callback in self._subscribers:
+            callback(change)
+
+    # Blocks
+
+    def separate(self, tip: int, was_validated: Callable[[int], bool]) -> None:
+        """The active chain is that of validated blocks from now on, and ends in ``tip``; nobody is told.
+
+        ``was_validated`` says whether a block was once found valid, scripts included: peers see only such.
+        """
+        self._separate, self._was_validated = True, was_validated
+        self.index.separate(tip)
+
+    def set_active(self, n: int) -> TipChanged | None:
+        """Blocks were connected and disconnected such that ``n`` is the tip now."""
+        change = self.index.set_active(n)
+        if change is not None:
+            self._tell(change)
+        return change
 
     # Thresholds
 
@@ -272,15 +305,16 @@ class HeaderChain:
     def is_servable(self, n: int) -> bool:
         """Whether a peer may be shown the entry: it is active, or valid and at most a month behind the best header.
 
-        Behind by its time as well as by its work, measured in time at the tip's difficulty (``BlockRequestAllowed``).
+        Behind by its time as well as by its work, measured in time at the best header's difficulty (Core:
+        ``BlockRequestAllowed``).
         """
-        index, tip = self.index, self.index.tip
+        index, best = self.index, self.index.best_header
         if index.in_active(n):
             return True
-        missing_work = index.chain_work(tip) - index.chain_work(n)
-        equivalent_time = missing_work * self.params.spacing // block_proof(index.bits(tip))
-        age = max(index.time(tip) - index.time(n), equivalent_time)
-        return age < STALE_RELAY_AGE_LIMIT and not index.is_invalid(n)
+        missing_work = index.chain_work(best) - index.chain_work(n)
+        equivalent_time = missing_work * self.params.spacing // block_proof(index.bits(best))
+        age = max(index.time(best) - index.time(n), equivalent_time)
+        return age < STALE_RELAY_AGE_LIMIT and not index.is_invalid(n) and self._was_validated(n)
 
     # Header bytes
 

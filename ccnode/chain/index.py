@@ -3,14 +3,17 @@
 An entry is a number: headers are counted in the order of their arrival, which is also their record number in the
 header file, so the bytes of a header need not be kept here. Per entry the index holds its hash (once, shared by the
 table from hash to number and the list from number to hash), its time, and its place in the tree, which
-`ccnode.chain.runs` compresses to almost nothing. The *active chain*, the one with the most work, is an array from
-height to entry. A million headers cost 165 bytes each: the hash 80, the table and its numbers 65, lists and arrays the
-rest.
+`ccnode.chain.runs` compresses to almost nothing. A million headers cost 165 bytes each: the hash 80, the table and its
+numbers 65, lists and arrays the rest.
 
-The tip is the valid entry with the most chain work; among equals the one that arrived first, unless a person prefers
-another. Branches are never
-dropped. An entry can be marked invalid by hand or by a failed block: then neither it nor its descendants can be the
-tip, until the mark is taken back. Only the marked entries are remembered; descendants inherit.
+Two chains through the tree have an array from height to entry each. The *best header* is the valid entry with the most
+chain work; among equals the one that arrived first, unless a person prefers another. The *tip* ends the active chain.
+As long as a header is all there is to a block, both are one; a node that validates blocks separates them, and moves the
+tip itself (`separate`, `set_active`).
+
+Branches are never dropped. An entry can be marked invalid by hand or by a failed block: then neither it nor its
+descendants can be the best header, until the mark is taken back. Only the marked entries are remembered; descendants
+inherit.
 
 The index checks nothing: `ccnode.chain.headers` lets in what follows the rules. It protects memory only by being
 compact; whoever adds headers must have seen enough work behind them (``anti_dos_work_threshold``).
@@ -24,6 +27,7 @@ from itertools import chain, groupby
 
 from ccnode.chain.hashtable import HashTable
 from ccnode.chain.runs import RunTable
+from ccnode.chain.view import ChainView
 
 MEDIAN_TIME_SPAN = 11
 """The median time past is taken over this many headers (Core: ``CBlockIndex::nMedianTimeSpan``)."""
@@ -36,7 +40,7 @@ _LOCATOR_DENSE = 11  # locator entries before the steps begin to double
 
 @dataclass(frozen=True, slots=True)
 class TipChanged:
-    """The active chain has changed: ``disconnected`` left it and ``connected`` joined it, both by rising height."""
+    """A chain has moved: ``disconnected`` left it and ``connected`` joined it, both by rising height."""
 
     old_tip: int
     new_tip: int
@@ -60,8 +64,7 @@ class HeaderIndex:
         self._times = array("I", [time])
         self._runs = RunTable(bits, height, chain_work)
         self._base = height
-        self._active = array("I", [0])
-        self._tip = 0
+        self._best = self._active = ChainView(height)
         self._leaves = {0}
         self._invalid: set[int] = set()
         self._preferred = 0
@@ -122,13 +125,13 @@ class HeaderIndex:
 
     @property
     def tip(self) -> int:
-        """The end of the active chain: the valid entry with the most work."""
-        return self._tip
+        """The end of the active chain."""
+        return self._active.tip
 
     @property
     def best_header(self) -> int:
-        """The valid header with the most work. The same as `tip` as long as a header is all there is to a block."""
-        return self._tip
+        """The valid header with the most work."""
+        return self._best.tip
 
     @property
     def base_height(self) -> int:
@@ -137,31 +140,35 @@ class HeaderIndex:
 
     def active_at(self, height: int) -> int | None:
         """The entry of the active chain at ``height``; None above the tip or below the first entry."""
-        position = height - self._base
-        return self._active[position] if 0 <= position < len(self._active) else None
+        return self._active.at(height)
 
     def in_active(self, n: int) -> bool:
         """Whether the entry is on the active chain."""
-        return self.active_at(self.height(n)) == n
+        return self._active.at(self.height(n)) == n
+
+    def _in_best(self, n: int) -> bool:
+        return self._best.at(self.height(n)) == n
 
     def ancestor(self, n: int, height: int) -> int:
         """The ancestor of ``n`` at ``height``; LookupError above ``n`` or below entry 0."""
         if not self._base <= height <= self.height(n):
             raise LookupError(f"entry {n} at height {self.height(n)} has no ancestor at height {height}")
-        while not self.in_active(n):
+        while not self._in_best(n):
             start = self._runs.start(n)
             distance = height - self.height(start)
             if distance >= 0:
                 return start + distance
             n = self._runs.before(n)
-        return self._active[height - self._base]
+        entry = self._best.at(height)
+        assert entry is not None
+        return entry
 
     def fork_point(self, a: int, b: int) -> int:
         """The last common ancestor."""
-        if self.in_active(a):
-            return min(a, self._last_active(b))
-        if self.in_active(b):
-            return min(b, self._last_active(a))
+        if self._in_best(a):
+            return min(a, self._last_in_best(b))
+        if self._in_best(b):
+            return min(b, self._last_in_best(a))
         while a != b:
             a, b = min(a, b), max(a, b)
             if self._runs.start(b) <= a:  # numbers in a run are consecutive, so a is in it and below b
@@ -209,15 +216,15 @@ class HeaderIndex:
 
         An entry beyond the tip on the tip's own branch means the tip.
         """
-        tip_height = self.height(self._tip)
+        tip_height = self.height(self.tip)
         for block_hash in locator:
             n = self._numbers.get(block_hash)
             if n is None:
                 continue
             if self.in_active(n):
                 return n
-            if self.height(n) > tip_height and self.ancestor(n, tip_height) == self._tip:
-                return self._tip
+            if self.height(n) > tip_height and self.ancestor(n, tip_height) == self.tip:
+                return self.tip
         return 0
 
     def headers_after(self, locator: Sequence[bytes], stop: bytes, limit: int = MAX_HEADERS_RESULTS) -> Sequence[int]:
@@ -228,13 +235,13 @@ class HeaderIndex:
         stop_entry = self._numbers.get(stop)
         if not locator:
             return [] if stop_entry is None else [stop_entry]
-        first = self.height(self.find_fork(locator)) + 1 - self._base
+        first = self.height(self.find_fork(locator)) + 1
         end = first + limit
         if stop_entry is not None and self.in_active(stop_entry):
-            stop_position = self.height(stop_entry) - self._base
-            if stop_position >= first:
-                end = min(end, stop_position + 1)
-        return self._active[first:end]
+            stop_height = self.height(stop_entry)
+            if stop_height >= first:
+                end = min(end, stop_height + 1)
+        return self._active.between(first, end)
 
     # Changes
 
@@ -265,11 +272,10 @@ class HeaderIndex:
             last = len(self._runs) - 1
         self._leaves.discard(parent)
         self._leaves.add(last)
-        if parent == self._tip:  # what nearly all headers do
-            self._tip = last
-            self._active.extend(range(first, last + 1))
+        if parent == self._best.tip:  # what nearly all headers do
+            self._best.extend(range(first, last + 1))
             return TipChanged(parent, last, parent, range(0), range(first, last + 1))
-        return self._activate(last) if self.chain_work(last) > self.chain_work(self._tip) else None
+        return self._move(self._best, last) if self.chain_work(last) > self.chain_work(self._best.tip) else None
 
     def is_invalid(self, n: int) -> bool:
         """Whether the entry or an ancestor of it is marked invalid."""
@@ -280,7 +286,7 @@ class HeaderIndex:
         return [self._hashes[n] for n in sorted(self._invalid)]
 
     def invalidate(self, n: int) -> TipChanged | None:
-        """Mark an entry; the best of what remains becomes the tip. ValueError for entry 0."""
+        """Mark an entry; the best of what remains becomes the best header. ValueError for entry 0."""
         if n == 0:
             raise ValueError("the first header of the chain cannot be invalid")
         self._invalid.add(n)
@@ -293,18 +299,29 @@ class HeaderIndex:
 
     def prefer(self, n: int) -> TipChanged | None:
         """Take an entry, among those with as much work, as if it had arrived first; until another is preferred."""
-        if self.chain_work(n) < self.chain_work(self._tip):
+        if self.chain_work(n) < self.chain_work(self._best.tip):
             return None
         self._preferred = n
         return self._reselect()
 
-    # How the tip is found
+    # The active chain of a node that validates blocks
+
+    def separate(self, tip: int) -> None:
+        """From now on the active chain is one of its own, which ends in ``tip`` and moves with `set_active` only."""
+        self._active = ChainView(self._base, [0, *self.branch(0, tip)])
+
+    def set_active(self, n: int) -> TipChanged | None:
+        """Make ``n`` the tip of a separate active chain; None if it is already."""
+        assert self._active is not self._best, "the active chain is that of the best header"
+        return None if n == self._active.tip else self._move(self._active, n)
+
+    # How the best header is found
 
     def _reselect(self) -> TipChanged | None:
         """Move to the best valid entry of all branches."""
         candidates = {self._last_valid(leaf) for leaf in self._leaves}
         best = max(candidates, key=lambda n: (self.chain_work(n), n == self._preferred, -n))
-        return None if best == self._tip else self._activate(best)
+        return None if best == self._best.tip else self._move(self._best, best)
 
     def _last_valid(self, n: int) -> int:
         """The last entry on the branch of ``n`` that is not invalid."""
@@ -313,14 +330,12 @@ class HeaderIndex:
                 n = self._runs.parent(mark) or 0
         return n
 
-    def _activate(self, n: int) -> TipChanged:
-        """Make ``n`` the tip."""
-        old = self._tip
+    def _move(self, chain: ChainView, n: int) -> TipChanged:
+        """Make ``n`` the end of ``chain``."""
+        old = chain.tip
         fork = self.fork_point(old, n)
         disconnected, connected = self.branch(fork, old), self.branch(fork, n)
-        del self._active[self.height(fork) + 1 - self._base :]
-        self._active.extend(connected)
-        self._tip = n
+        chain.replace(self.height(fork), connected)
         return TipChanged(old, n, fork, disconnected, connected)
 
     def _descends(self, n: int, ancestor: int) -> bool:
@@ -328,9 +343,9 @@ class HeaderIndex:
         height = self.height(ancestor)
         return height <= self.height(n) and self.ancestor(n, height) == ancestor
 
-    def _last_active(self, n: int) -> int:
-        """The last entry of the active chain on the branch of ``n``."""
-        while not self.in_active(self._runs.start(n)):
+    def _last_in_best(self, n: int) -> int:
+        """The last entry of the best header's chain on the branch of ``n``."""
+        while not self._in_best(self._runs.start(n)):
             n = self._runs.before(n)
         start = self._runs.start(n)
-        return start + bisect_left(range(start, n + 1), True, key=lambda entry: not self.in_active(entry)) - 1
+        return start + bisect_left(range(start, n + 1), True, key=lambda entry: not self._in_best(entry)) - 1

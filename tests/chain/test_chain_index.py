@@ -36,6 +36,7 @@ class Tree:
         self.parents, self.times, self.bits = [None], [1000], [EASY]
         self.base, self.work0 = height, work
         self.marks = set()
+        self.active = None  # the tip, if the active chain is one of its own
 
     def add(self, parent, times, bits):
         for time, b in zip(times, bits, strict=True):
@@ -59,6 +60,9 @@ class Tree:
         return bool(self.marks & set(self.path(n)))
 
     def tip(self):
+        return self.best_header() if self.active is None else self.active
+
+    def best_header(self):
         valid = [n for n in range(len(self.parents)) if not self.invalid(n)]
         return max(valid, key=lambda n: (self.work(n), -n))
 
@@ -72,6 +76,7 @@ operation = st.one_of(
     st.tuples(st.just("append"), st.lists(st.sampled_from([EASY, EASY, HARD]), min_size=1, max_size=20)),
     st.tuples(st.just("invalidate"), st.floats(0, 1, exclude_max=True)),
     st.tuples(st.just("reconsider"), st.floats(0, 1, exclude_max=True)),
+    st.tuples(st.just("set_active"), st.floats(0, 1, exclude_max=True)),
 )
 
 
@@ -81,9 +86,10 @@ def test_index_agrees_with_the_tree(operations, base, seed):
     rng = Random(seed)
     index, tree = new_index(base, 1002), Tree(base, 1002)
     for op, *arguments in operations:
-        old_path = tree.path(index.tip)
+        moved = HeaderIndex.tip if op == "set_active" else HeaderIndex.best_header
+        old_path = tree.path(moved.fget(index))
         change = apply(index, tree, op, arguments, rng)
-        new_path = tree.path(index.tip)
+        new_path = tree.path(moved.fget(index))
         if change is None:
             assert new_path == old_path
         else:
@@ -98,7 +104,7 @@ def test_index_agrees_with_the_tree(operations, base, seed):
 def apply(index, tree, op, arguments, rng):
     if op in ("add", "append"):
         *where, bits = arguments
-        parent = int(where[0] * len(index)) if where else index.tip
+        parent = int(where[0] * len(index)) if where else index.best_header
         if index.is_invalid(parent):
             return None
         first = len(index)
@@ -106,6 +112,11 @@ def apply(index, tree, op, arguments, rng):
         tree.add(parent, times, bits)
         return index.add(parent, [name(first + i) for i in range(len(bits))], times, bits)
     n = int(arguments[0] * len(index))
+    if op == "set_active":
+        if tree.active is None:
+            index.separate(index.tip)
+        tree.active = n
+        return index.set_active(n)
     if n == 0:
         return None
     if op == "invalidate":
@@ -118,7 +129,7 @@ def apply(index, tree, op, arguments, rng):
 def check(index, tree, rng):
     count = len(tree.parents)
     assert len(index) == count
-    assert index.tip == index.best_header == tree.tip()
+    assert (index.tip, index.best_header) == (tree.tip(), tree.best_header())
     active = tree.path(index.tip)
     assert [index.active_at(tree.base + i) for i in range(-1, len(active) + 1)] == [None, *active, None]
     assert index.tips() == sorted(set(range(count)) - set(tree.parents))

@@ -319,6 +319,29 @@ def test_invalidate_and_reconsider():
     assert len(told) == 2
 
 
+def test_a_separate_active_chain_moves_by_itself_only():
+    chain, _, _ = regtest(5)
+    chain.separate(2, lambda _n: False)
+    told, of_headers = [], []
+    chain.subscribe(told.append)
+    chain.subscribe_headers(of_headers.append)
+    chain.accept(extend(chain, 5, 1))
+    chain.invalidate(5)
+    assert (chain.index.tip, chain.index.best_header) == (2, 4)
+    assert (told, [change.new_tip for change in of_headers]) == ([], [6, 4])
+    change = chain.set_active(4)
+    assert told == [change]
+    assert (list(change.connected), chain.index.tip) == ([3, 4], 4)
+    assert chain.set_active(4) is None
+
+
+def test_only_validated_blocks_off_the_active_chain_are_servable():
+    validated = {4}
+    chain, _, _ = regtest(5)
+    chain.separate(3, validated.__contains__)
+    assert [chain.is_servable(n) for n in (3, 4, 5)] == [True, True, False]
+
+
 # Loading
 
 
