@@ -1,0 +1,116 @@
+"""What the chain state asks of the world: threads, files, a store of coins, scripts.
+
+The chain state decides, and everything that takes long is done for it through these. There is one kind of switch
+point: a method whose name begins with ``wait_``. Stores are plain blocking code that knows nothing of greenlets; the
+chain state never calls one of them itself, it hands their methods to the `Worker`::
+
+    raw = self._worker.wait_run(self._files.read, position)
+
+In the node the worker is one thread, so stores need no lock; in tests it calls at once, and nothing ever switches.
+What goes in and out of such a call is never changed afterwards.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from ccnode.wire.parsing import ParsedBlock
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class FilePosition:
+    """Where a record is: in which file of its kind, and the offset of its first byte after its frame."""
+
+    file: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptFailure:
+    """The first script found that does not verify; with several threads not always the first in the block."""
+
+    transaction: int  # position in the block
+    input: int
+
+    def __str__(self) -> str:
+        return f"input {self.input} of transaction {self.transaction}"
+
+
+class Worker(Protocol):
+    """Where long work is done: functions run one after another, in the order handed in."""
+
+    def wait_run(self, function: Callable[..., T], *args: Any) -> T:
+        """``function(*args)``; only the calling greenlet waits. What it raises is raised here."""
+        ...
+
+
+class BlockStore(Protocol):
+    """Blocks and undo data in files. Blocking: called on the worker. StorageError if anything fails."""
+
+    def append(self, raw: bytes, height: int, time: int) -> FilePosition:
+        """Add a block; it survives the death of the process, and after `sync` a power loss."""
+        ...
+
+    def read(self, position: FilePosition) -> bytes:
+        """The block at ``position``."""
+        ...
+
+    def append_undo(self, file: int, block_hash: bytes, undo: bytes) -> FilePosition:
+        """Add the undo data of a block that is in block file ``file``."""
+        ...
+
+    def read_undo(self, position: FilePosition, block_hash: bytes) -> bytes:
+        """The undo data at ``position``, which must be that of ``block_hash``."""
+        ...
+
+    def sync(self) -> None:
+        """Force all that was appended onto the disk, blocks first."""
+        ...
+
+
+class CoinStore(Protocol):
+    """The coins on disk and all that has to agree with them. Blocking: called on the worker."""
+
+    def get_many(self, outpoints: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The coins among ``outpoints`` that exist."""
+        ...
+
+    def best_block(self) -> bytes | None:
+        """The hash of the block up to which the coins are; None where there are none yet."""
+        ...
+
+    def commit(
+        self,
+        coins: Mapping[bytes, bytes | None],
+        best_block: bytes,
+        entries: Mapping[bytes, bytes] = ...,
+    ) -> None:
+        """One transaction: coins (None: spent), the block they are at, records of the block table by block hash."""
+        ...
+
+
+class ScriptVerifier(Protocol):
+    """Verifies scripts, on as many threads as it likes."""
+
+    def wait_verify(
+        self, block: "ParsedBlock", spent: Sequence[Sequence[bytes]], flags: int, script_cache_ok: bool = True
+    ) -> ScriptFailure | None:
+        """Verify all inputs; ``spent`` has the coins of each transaction after the coinbase, in input order."""
+        ...
+
+
+class Coins(Protocol):
+    """The coins at the chain state's tip: what `ccnode.chain.coins.CoinsCache` is."""
+
+    best_block: bytes
+
+    def wait_fetch(self, outpoints: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The coins among ``outpoints`` that exist."""
+        ...
+
+    def apply(self, spent: Iterable[bytes], created: Mapping[bytes, bytes], best_block: bytes) -> None:
+        """Move to another block; never switches."""
+        ...
