@@ -31,6 +31,7 @@ from ccnode.options import (
     MAPPING,
     NOT_BUILT,
     OPTIONS,
+    MIN_PRUNE_MIB,
     SECRET,
     Config,
     Option,
@@ -142,7 +143,7 @@ def _negated(option: Option, key: str, texts: Sequence[str], origin: str) -> _En
     if isinstance(option.default, bool):
         return _Entry(option.name, (not negate,), origin)
     if option.kind.negated is not None and negate:
-        return _Entry(option.name, (option.kind.negated,), origin)
+        return _Entry(option.name, (option.kind.parse(option.kind.negated),), origin)
     raise _fail(origin, f"'{key}' makes no sense: '{option.name}' wants {option.kind.wants}")
 
 
@@ -319,6 +320,17 @@ def _check(values: dict[str, Any], origins: dict[str, str]) -> None:
         raise _fail(origins["test"], "-test=<option> can only be used with regtest")
     if values.get("forcednsseed") and values.get("dnsseed") is False:
         raise _fail(origins["forcednsseed"], "Cannot set -forcednsseed to true when setting -dnsseed to false.")
+    prune = values.get("prune", 0)
+    if 1 < prune < MIN_PRUNE_MIB:
+        raise _fail(
+            origins["prune"],
+            f"Prune configured below the minimum of {MIN_PRUNE_MIB} MiB. Please use a higher number.",
+        )
+    if prune and values.get("reindex-chainstate"):
+        raise _fail(
+            origins["reindex-chainstate"],
+            "Prune mode is incompatible with -reindex-chainstate. Use full -reindex instead.",
+        )
     for name in ("bind", "whitebind"):
         if values.get(name) and values.get("listen") is False:
             raise _fail(origins[name], "Cannot set -bind or -whitebind together with -listen=0")
@@ -362,6 +374,8 @@ def _plain(option: Option, value: Any) -> Any:
         return {height: block_hash[::-1].hex() for height, block_hash in value}
     if option.name == "minimumchainwork":
         return f"0x{value:x}"
+    if option.name == "assumevalid" and value is not None:
+        return value[::-1].hex() or "0"
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, tuple):

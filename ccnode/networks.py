@@ -24,6 +24,8 @@ def network_params(config: Config) -> ChainParams:
     changes: dict[str, Any] = {}
     if config.minimumchainwork is not None:
         changes["minimum_chain_work"] = config.minimumchainwork
+    if config.assumevalid is not None:
+        changes["assumevalid"] = config.assumevalid or None
     if config.checkpoints:
         changes["checkpoints"] = dict(config.checkpoints)
     return replace(params, **changes) if changes else params

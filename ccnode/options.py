@@ -67,13 +67,16 @@ IGNORED: Final = frozenset(
 )
 """Options of Core that test clients pass and that do nothing here. They are accepted; the node logs one line."""
 
+MIN_PRUNE_MIB: Final = 550
+"""The smallest `prune` in MiB but 1, which is manual (Core: ``MIN_DISK_SPACE_FOR_BLOCK_FILES``)."""
+
 SECRET: Final = frozenset({"rpcauth", "rpcpassword"})
 """Options whose values are shown to nobody but those who wrote them."""
 
 NOT_BUILT: Final[Mapping[str, str]] = {
     **dict.fromkeys(("acceptnonstdtxn", "minrelaytxfee", "persistmempool", "datacarriersize"), "a mempool"),
     **dict.fromkeys(("limitdescendantcount", "txreconciliation", "privatebroadcast"), "a mempool"),
-    **dict.fromkeys(("prune", "reindex", "assumevalid", "dbcache", "par", "testactivationheight"), "blocks"),
+    "testactivationheight": "blocks",
     **dict.fromkeys(("blockfilterindex", "peerblockfilters", "peerbloomfilters"), "blocks"),
     "rest": "the REST interface",
     "v2transport": "the encrypted transport (BIP324)",
@@ -158,6 +161,13 @@ def parse_bytes(text: str, default_unit: str) -> int:
     return _number(_match(number, "[0-9]+"), 0, _MANY // BYTE_UNITS[unit]) * BYTE_UNITS[unit]
 
 
+def _block_hash(text: str) -> bytes:
+    """In internal order; empty for 0."""
+    if text in ("", "0"):
+        return b""
+    return bytes.fromhex(_match(text.removeprefix("0x"), "[0-9a-fA-F]{1,64}").zfill(64))[::-1]
+
+
 def _upload_target(text: str) -> str:
     parse_bytes(text, UPLOAD_TARGET_UNIT)
     return text
@@ -201,6 +211,12 @@ PATH = Kind(_path, "a path")
 HOST = Kind(partial(_match, pattern=r"[^\s\0]+"), "an address without spaces")
 PROXY = Kind(partial(_match, pattern=r"[^\0]*"), "ADDR[:PORT] or unix:PATH", negated="0")
 WORK = Kind(_work, "up to 64 hexadecimal digits", complaint="Invalid non-hex ({}) minimum chain work value specified")
+ASSUME_VALID = Kind(
+    _block_hash, "a block hash or 0", negated="0", complaint="Invalid assumevalid block hash specified ({})"
+)
+SYNC = Kind(partial(_match, pattern="headers|blocks"), "headers or blocks")
+PRUNE = replace(COUNT, negated="0", complaint="Prune cannot be configured with a negative value.")
+PARALLEL = _number_kind(-64, 64)
 UPLOAD_TARGET = Kind(
     _upload_target, "a number with an optional unit", complaint="Unable to parse -maxuploadtarget: '{}'"
 )
@@ -266,6 +282,21 @@ class Config:
     reindex_headers: bool = _option(
         False, BOOLEAN, "Storage", "keep the sound part of a damaged header file and go on from there"
     )
+
+    sync: str | None = _option(
+        None, SYNC, "Blocks", "headers: know the chain only; blocks: download, validate and serve them as well"
+    )
+    dbcache: int = _option(450, POSITIVE, "Blocks", "MiB of coins to keep in memory before they are written")
+    par: int = _option(0, PARALLEL, "Blocks", "threads that verify scripts; 0 for one per core, -n leaves n cores free")
+    prune: int = _option(
+        0, PRUNE, "Blocks", "MiB of block files to keep, at least 550; 1: only when told (pruneblockchain); 0: all"
+    )
+    assumevalid: bytes | None = _option(
+        None, ASSUME_VALID, "Blocks", "take the scripts of this block and its ancestors for valid; 0 to verify all"
+    )
+    reindex: bool = _option(False, BOOLEAN, "Blocks", "rebuild index and coins from the block files")
+    reindex_chainstate: bool = _option(False, BOOLEAN, "Blocks", "rebuild the coins from the blocks on disk")
+    loadblock: tuple[Path, ...] = _list(PATH, "Blocks", "read blocks from this file at the start (Core's blk*.dat)")
 
     connect: tuple[str, ...] = _list(HOST, "Connections", "connect to these nodes only; 0 for none at all")
     addnode: tuple[str, ...] = _list(HOST, "Connections", "keep a connection to this node as well; to eight at a time")

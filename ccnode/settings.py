@@ -54,6 +54,11 @@ def check(config: Config, params: ChainParams) -> None:
     metrics_address(config)
 
 
+def validates_blocks(config: Config, params: ChainParams) -> bool:
+    """Whether the node is to download, validate and serve blocks, and not to know their headers only."""
+    return config.sync == "blocks" or (config.sync is None and not params.headers_only)
+
+
 def load_asmap(config: Config) -> Asmap | None:
     """The map of the configuration; StartupError if it cannot be used."""
     if config.asmap is None:

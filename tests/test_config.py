@@ -8,8 +8,9 @@ import pytest
 
 from ccnode.config import load_config, render_config, render_help
 from ccnode.errors import ConfigError, ExitStatus
+from ccnode.networks import network_params
 from ccnode.options import CHAINS, IGNORED, NOT_BUILT, OPTIONS, Config
-from ccnode.settings import upload_target
+from ccnode.settings import upload_target, validates_blocks
 
 ROOT = Path(__file__).resolve().parents[1]
 HASH = "00000000000000000000000000000000000000000000000000000000000000ab"
@@ -439,3 +440,35 @@ def test_commented_settings_of_each_file_are_the_defaults(tmp_path: Path, chain:
     written = {name for name, origin in config.origins.items() if not origin.startswith("implied")}
     for name in written - examples - network - {"chain"}:
         assert getattr(config, name.replace("-", "_")) == OPTIONS[name].default, name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-prune=549"], "Prune configured below the minimum of 550 MiB. Please use a higher number."),
+        (["-prune=-1"], "Prune cannot be configured with a negative value."),
+        (["-prune=550", "-reindex-chainstate"], "Prune mode is incompatible with -reindex-chainstate."),
+        (["-assumevalid=xyz"], r"Invalid assumevalid block hash specified \(xyz\)"),
+        (["-sync=some"], "headers or blocks"),
+        (["-dbcache=0"], "'dbcache'"),
+    ],
+)
+def test_what_blocks_cannot_be_kept_by(arguments: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(arguments)
+
+
+@pytest.mark.parametrize(("chain", "blocks"), [("mainnet", False), ("testnet3", False), ("signet", True)])
+def test_whether_blocks_are_wanted(chain: str, blocks: bool) -> None:
+    for arguments, expected in ((), blocks), (("-sync=headers",), False), (("-sync=blocks",), True):
+        config = load_config([f"-chain={chain}", *arguments])
+        assert validates_blocks(config, network_params(config)) is expected
+
+
+def test_assumevalid() -> None:
+    text = "00000000000000000000ccebd6d74d9194d8dcdc1d177c478e094bfad51ba5ac"
+    config = load_config([f"-assumevalid={text}"])
+    assert network_params(config).assumevalid == bytes.fromhex(text)[::-1]
+    assert f"assumevalid: {text}" in render_config(config).replace("'", "")
+    assert network_params(load_config(["-noassumevalid"])).assumevalid is None
+    assert network_params(load_config([])).assumevalid == bytes.fromhex(text)[::-1]

@@ -73,6 +73,7 @@ MAINNET = ChainParams(
     presync_period=641,
     presync_buffer=15_218,
     prune_after_height=100_000,
+    headers_only=True,
 )
 
 TESTNET3 = ChainParams(
@@ -100,6 +101,7 @@ TESTNET3 = ChainParams(
     prefixes=_TEST_PREFIXES,
     presync_period=673,
     presync_buffer=14_460,
+    headers_only=True,
 )
 
 TESTNET4 = ChainParams(

@@ -79,6 +79,7 @@ class ChainParams:
     presync_buffer: int  # headers held back there before they are released
     prune_after_height: int = 1000
     mockable: bool = False  # whether setmocktime and mockscheduler are allowed
+    headers_only: bool = False  # what `sync` is where nobody says: headers, and not blocks
 
     @property
     def genesis_hash(self) -> bytes:
