@@ -36,6 +36,7 @@ class NodeProcess:
     def _spawn(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "ccnode", f"--chain={self.chain}", f"--datadir={self.datadir}"]
         defaults = [] if any("bind" in text or "listen" in text for text in self.arguments) else ["--bind=127.0.0.1:0"]
+        defaults += [] if any("sync" in text for text in self.arguments) else ["--sync=headers"]
         alone = not self.automatic and not any("connect" in text for text in self.arguments)
         defaults += ["--connect=0"] if alone else []
         env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
