@@ -1,7 +1,8 @@
-"""What can be said of a header: fine, or why not.
+"""What can be said of a header or a block: fine, or why not.
 
 A verdict is a value. The reject reasons are the identifiers that Core logs and returns by RPC; the result class decides
-what happens to the peer that sent the header. (Core: ``consensus/validation.h``.)
+what happens to the peer that sent it, and whether the block is marked invalid for good. (Core:
+``consensus/validation.h``.)
 """
 
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ from enum import Enum, auto
 
 
 class ValidationResult(Enum):
-    """Why a header is refused (Core: ``BlockValidationResult``, the members that concern headers)."""
+    """Why a header or a block is refused (Core: ``BlockValidationResult``)."""
 
+    CONSENSUS = auto()  # the block breaks a rule that its header does not show
+    MUTATED = auto()  # these are not the transactions or witnesses that the header commits to: the block may be fine
     INVALID_HEADER = auto()  # breaks a rule by itself or in its place
     CACHED_INVALID = auto()  # known, and marked invalid before
     MISSING_PARENT = auto()
@@ -27,3 +30,12 @@ class HeaderVerdict:
     reason: str  # Core's reject reason
     index: int  # position in the batch
     hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BlockVerdict:
+    """A block is refused."""
+
+    result: ValidationResult
+    reason: str  # Core's reject reason
+    detail: str = ""  # for people: which transaction, which number
