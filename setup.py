@@ -36,6 +36,7 @@ setup(
         "PyYAML>=6.0.1",
         "prometheus-client>=0.21",
         "psutil>=6",
+        "embit>=0.8",
         "rich>=13.9",
     ],
     extras_require={"test": TEST, "dev": DEV},

@@ -118,7 +118,7 @@ def test_dependencies_have_a_reason() -> None:
     table = set(re.findall(r"^\| ([A-Za-z-]+) \|", section, re.MULTILINE)) - {"Package"}
     source = "\n".join(path.read_text() for path in (ROOT / "ccnode").rglob("*.py"))
     modules = {"gevent": "gevent", "dnspython": "dns", "sqlite-utils": "sqlite_utils", "PyYAML": "yaml"}
-    modules |= {"prompt-toolkit": "prompt_toolkit", "rich": "rich", "psutil": "psutil"}
+    modules |= {"prompt-toolkit": "prompt_toolkit", "rich": "rich", "psutil": "psutil", "embit": "embit"}
     modules |= {"prometheus-client": "prometheus_client"}
     assert table == set(modules)
     for name, module in modules.items():

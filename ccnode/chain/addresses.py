@@ -1,0 +1,190 @@
+"""Addresses: the texts that stand for output scripts (Core: ``key_io.cpp``, ``addresstype.cpp``).
+
+======================  =========================================  ================================================
+pay to                  script                                     text
+======================  =========================================  ================================================
+public key hash         DUP HASH160 <20> EQUALVERIFY CHECKSIG      base58check of prefix and hash
+script hash             HASH160 <20> EQUAL                         base58check of prefix and hash
+witness version 0       0 <20 or 32>                               bech32 (BIP173)
+later witness versions  1..16 <2 to 40>                            bech32m (BIP350)
+======================  =========================================  ================================================
+
+An address belongs to a network: its prefixes are the network's. Every other script has no address. The encodings are
+those of the package embit; which of them stands for what is said here, with Core's sentences for texts that are none.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import Final
+
+from ccnode.chain.hash160 import HASH160_SIZE
+from ccnode.chain.params import AddressPrefixes
+from ccnode.wire.serialize import sha256d
+
+MAX_BASE58_SIZE: Final = 21 + 4
+"""Bytes that a base58 address holds: prefix, hash, checksum. Networks with longer prefixes are none of ours."""
+
+MAX_TEXT: Final = 140
+"""Characters of a text that is looked at as base58: decoding takes time with the square of the length."""
+
+_MAX_DECODED: Final = 100
+"""Bytes of base58 without a valid checksum that Core still calls base58."""
+_MAX_BECH32: Final = 90
+"""Characters (BIP173)."""
+_SPACES: Final = " \f\n\r\t\v"
+_BASE58: Final = frozenset("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz")
+
+_WITNESS_KEY_HASH_SIZE: Final = HASH160_SIZE
+_WITNESS_SCRIPT_HASH_SIZE: Final = 32
+_MIN_PROGRAM: Final = 2
+_MAX_PROGRAM: Final = 40
+_MAX_WITNESS_VERSION: Final = 16
+
+_P2PKH: Final = (bytes.fromhex("76a914"), bytes.fromhex("88ac"))
+_P2SH: Final = (bytes.fromhex("a914"), bytes.fromhex("87"))
+
+
+class AddressError(ValueError):
+    """A text is no address of the network; the message is Core's."""
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessProgram:
+    """What a segwit output script holds (BIP141)."""
+
+    version: int  # 0 .. 16
+    program: bytes  # 2 .. 40 bytes
+
+    @property
+    def script(self) -> bytes:
+        return bytes((self.version and 0x50 + self.version, len(self.program))) + self.program
+
+    @classmethod
+    def of(cls, script: bytes) -> "WitnessProgram | None":
+        """The program, if ``script`` is one and no more."""
+        if not 4 <= len(script) <= 2 + _MAX_PROGRAM or script[1] + 2 != len(script):
+            return None
+        if script[0] == 0:
+            return cls(0, script[2:])
+        if 0x51 <= script[0] <= 0x60:
+            return cls(script[0] - 0x50, script[2:])
+        return None
+
+
+def key_hash_script(key_hash: bytes) -> bytes:
+    """Pay to the public key with this hash."""
+    return _P2PKH[0] + key_hash + _P2PKH[1]
+
+
+def script_hash_script(script_hash: bytes) -> bytes:
+    """Pay to the script with this hash (BIP16)."""
+    return _P2SH[0] + script_hash + _P2SH[1]
+
+
+def key_hash_of(script: bytes) -> bytes | None:
+    """The hash, if ``script`` pays to a public key's."""
+    if len(script) == 25 and script.startswith(_P2PKH[0]) and script.endswith(_P2PKH[1]):
+        return script[3:23]
+    return None
+
+
+def script_hash_of(script: bytes) -> bytes | None:
+    """The hash, if ``script`` pays to a script's."""
+    if len(script) == 23 and script.startswith(_P2SH[0]) and script.endswith(_P2SH[1]):
+        return script[2:22]
+    return None
+
+
+def encode_address(script: bytes, prefixes: AddressPrefixes) -> str | None:
+    """The address of an output script; None if it has none."""
+    witness = WitnessProgram.of(script)
+    if witness is not None:
+        if witness.version == 0 and len(witness.program) not in (_WITNESS_KEY_HASH_SIZE, _WITNESS_SCRIPT_HASH_SIZE):
+            return None
+        text: str = _bech32().encode(prefixes.bech32_hrp, witness.version, witness.program)
+        return text
+    for prefix, found in ((prefixes.pubkey, key_hash_of(script)), (prefixes.script, script_hash_of(script))):
+        if found is not None:
+            encoded: str = _base58().encode_check(prefix + found)
+            return encoded
+    return None
+
+
+def decode_address(text: str, prefixes: AddressPrefixes) -> bytes:
+    """The output script that ``text`` stands for on the network with these prefixes. Raises `AddressError`."""
+    if text[: len(prefixes.bech32_hrp)].lower() == prefixes.bech32_hrp:
+        return _decode_bech32(text, prefixes.bech32_hrp)
+    return _decode_base58(text, prefixes)
+
+
+def _decode_base58(text: str, prefixes: AddressPrefixes) -> bytes:
+    text = text.strip(_SPACES)
+    data = _base58().decode(text) if _BASE58.issuperset(text) and 0 < len(text) <= MAX_TEXT else b""
+    if not 0 < len(data) <= _MAX_DECODED:
+        raise AddressError("Invalid or unsupported Segwit (Bech32) or Base58 encoding.")
+    payload = data[:-4]
+    if len(data) > MAX_BASE58_SIZE or sha256d(payload)[:4] != data[-4:]:
+        raise AddressError("Invalid checksum or length of Base58 address (P2PKH or P2SH)")
+    for prefix, build in ((prefixes.pubkey, key_hash_script), (prefixes.script, script_hash_script)):
+        if payload.startswith(prefix) and len(payload) == len(prefix) + HASH160_SIZE:
+            return build(payload[len(prefix) :])
+    if any(payload.startswith(prefix) for prefix in (prefixes.pubkey, prefixes.script)):
+        raise AddressError("Invalid length for Base58 address (P2PKH or P2SH)")
+    raise AddressError("Invalid or unsupported Base58-encoded address.")
+
+
+def _decode_bech32(text: str, hrp: str) -> bytes:
+    bech32 = _bech32()
+    encoding, found, data = bech32.bech32_decode(text)
+    if encoding is None:
+        raise AddressError(_bech32_fault(text))
+    if not data:
+        raise AddressError("Empty Bech32 data section")
+    if found != hrp:
+        raise AddressError(f"Invalid or unsupported prefix for Segwit (Bech32) address (expected {hrp}, got {found}).")
+    version = data[0]
+    if version == 0 and encoding != bech32.Encoding.BECH32:
+        raise AddressError("Version 0 witness address must use Bech32 checksum")
+    if version != 0 and encoding != bech32.Encoding.BECH32M:
+        raise AddressError("Version 1+ witness address must use Bech32m checksum")
+    numbers = bech32.convertbits(data[1:], 5, 8, False)
+    if numbers is None:
+        raise AddressError("Invalid padding in Bech32 data section")
+    program = bytes(numbers)
+    size = "byte" if len(program) == 1 else "bytes"
+    if version == 0 and len(program) not in (_WITNESS_KEY_HASH_SIZE, _WITNESS_SCRIPT_HASH_SIZE):
+        raise AddressError(f"Invalid Bech32 v0 address program size ({len(program)} {size}), per BIP141")
+    if version > _MAX_WITNESS_VERSION:
+        raise AddressError("Invalid Bech32 address witness version")
+    if not _MIN_PROGRAM <= len(program) <= _MAX_PROGRAM:
+        raise AddressError(f"Invalid Bech32 address program size ({len(program)} {size})")
+    return WitnessProgram(version, program).script
+
+
+def _bech32_fault(text: str) -> str:
+    """What is wrong with a text that has our prefix and is no bech32, in Core's words (``bech32::LocateErrors``)."""
+    if len(text) > _MAX_BECH32:
+        return "Bech32 string too long"
+    if any(not 33 <= ord(character) <= 126 for character in text) or (text.lower() != text and text.upper() != text):
+        return "Invalid character or mixed case"
+    separator = text.rfind("1")
+    if separator == -1:
+        return "Missing separator"
+    if separator == 0 or separator + 7 > len(text):
+        return "Invalid separator position"
+    if not set(_bech32().CHARSET).issuperset(text[separator + 1 :].lower()):
+        return "Invalid Base 32 character"
+    return "Invalid checksum"
+
+
+@cache
+def _bech32() -> ModuleType:
+    """Loaded when first used: embit brings a library of curves along, 4 MB that most nodes never need."""
+    return import_module("embit.bech32")
+
+
+@cache
+def _base58() -> ModuleType:
+    return import_module("embit.base58")
