@@ -146,7 +146,7 @@ class Demo:
     # -- the acts ------------------------------------------------------------------------------------------------
 
     def _start(self, name: str, *arguments: str) -> Node:
-        config = load_config(["--chain=regtest", f"--datadir={self._folder / name}", *arguments])
+        config = load_config(["--chain=regtest", "--sync=headers", f"--datadir={self._folder / name}", *arguments])
         node = Node(config, network_params(config))
         self._closing.callback(node.close)
         node.open()

@@ -108,19 +108,26 @@ class Node:
 
     def open(self) -> None:
         """Load the chain and wire all parts. StartupError or StorageError if a store is unusable."""
-        config, params, clock, rng = self.config, self.params, self.clock, system_rng()
-        self.routes = build_routes(config)
-        self.http = build_http(config, params)
+        self.routes = build_routes(self.config)
+        self.http = build_http(self.config, self.params)
         if self.http is not None:
             self._closing.callback(self.http.close)  # if the start fails; see also `start`
         self._open_stores()
-        self.timers = Timers(clock)
-        discouragement = Discouragement()
-        misbehaviour = Misbehaviour(discouragement, self.bans if config.misbehavior == "classic" else None)
+        self.timers = Timers(self.clock)
+        self._wire_peers()
+        self._wire_admin()
+        self.header_file.on_append = self._headers_appended
+
+    def _wire_peers(self) -> None:
+        """Everything from the chain to the sockets."""
+        config, params, clock, rng = self.config, self.params, self.clock, system_rng()
+        self.discouragement = discouragement = Discouragement()
+        self.misbehaviour = Misbehaviour(discouragement, self.bans if config.misbehavior == "classic" else None)
         unwanted = Unwanted(discouragement, self.bans)
         whitelist = build_whitelist(config)
         services = config.services or 0
-        self.sync = Synchronizer(self.chain, misbehaviour, clock, rng, announces=bool(services & ServiceFlags.NETWORK))
+        announces = bool(services & ServiceFlags.NETWORK)
+        self.sync = Synchronizer(self.chain, self.misbehaviour, clock, rng, announces=announces)
         self.gossip = AddressGossip(
             self.addrman,
             clock,
@@ -141,14 +148,14 @@ class Node:
             limited_peers_suffice=self._limited_peers_suffice,
             is_proxy=self.routes.is_proxy,
         )
-        factory = MessageFactory(params.header_format.size, params.headers_carry_tx_count)
+        self.factory = MessageFactory(params.header_format.size, params.headers_carry_tx_count)
         manager = ConnectionManager(
             magic=params.magic,
-            factory=factory,
+            factory=self.factory,
             rooms=NetworkRooms(
                 handshake=handshake,
                 keepalive=Keepalive(clock, rng, config.peertimeout, config.pinginterval),
-                misbehaviour=misbehaviour,
+                misbehaviour=self.misbehaviour,
                 sync=self.sync,
                 gossip=self.gossip,
                 addrman=self.addrman,
@@ -170,27 +177,30 @@ class Node:
         outbound = self._automatic_outbound(dialer, manager, unwanted) if config.automatic else None
         seeding = build_seeding(config, params, self.addrman, dialer, manager, self.routes, clock, rng)
         self.network = Network(manager, dialer, self.routes, self.timers, outbound=outbound, seeding=seeding)
+        manager.set_network_active(config.networkactive)
+        discouragement.on_add(lambda address: manager.drop(Subnet.single(address), "discouraged", spare_chosen=True))
+        self.bans.on_ban(lambda ban: manager.drop(ban.subnet, "banned", spare_chosen=not ban.manual))
+
+    def _wire_admin(self) -> None:
+        """What people and programs on this machine see of the node."""
         self.figures = NodeFigures(
             network=self.network,
             chain=self.chain,
             addrman=self.addrman,
             bans=self.bans,
-            discouragement=discouragement,
-            misbehaviour=misbehaviour,
+            discouragement=self.discouragement,
+            misbehaviour=self.misbehaviour,
             timers=self.timers,
             lag=HubLag(),
         )
         self._closing.callback(self.figures.lag.stop)
-        self.events, self.offenders = EventStream(clock), Offenders(clock)
+        self.events, self.offenders = EventStream(self.clock), Offenders(self.clock)
+        manager = self.network.manager
         manager.on(PeerEvent.DISCONNECTED, self.offenders.note)
-        feed_events(self.events, manager, self.chain, self.bans, factory)
+        feed_events(self.events, manager, self.chain, self.bans, self.factory)
         self._context = self._admin_context()
         self.dispatcher = Dispatcher(REGISTRY, self._context, self._fault)
         self.admin = AdminServer(self.datadir.socket, self.dispatcher.answer)
-        manager.set_network_active(config.networkactive)
-        self.header_file.on_append = self._headers_appended
-        discouragement.on_add(lambda address: manager.drop(Subnet.single(address), "discouraged", spare_chosen=True))
-        self.bans.on_ban(lambda ban: manager.drop(ban.subnet, "banned", spare_chosen=not ban.manual))
 
     def start(self) -> None:
         """Answer commands, accept and make connections. StartupError if an address cannot be had."""
