@@ -96,7 +96,9 @@ def _checksums(payloads: Sequence[bytes]) -> None:
 
 
 def _open_node(folder: str) -> Node:
-    node = Node(load_config(["--chain=regtest", "--sync=headers", f"--datadir={folder}", "--connect=0", "--listen=0"]), PARAMS)
+    node = Node(
+        load_config(["--chain=regtest", "--sync=headers", f"--datadir={folder}", "--connect=0", "--listen=0"]), PARAMS
+    )
     node.open()
     return node
 
