@@ -34,7 +34,7 @@ from typing import Final
 from ccnode.chain.index import HeaderIndex
 from ccnode.chain.merkle import commitment_position, merkle_root, witness_commitment, witness_merkle_root
 from ccnode.chain.params import ChainParams
-from ccnode.chain.script import count_sigops, push_number
+from ccnode.chain.script import legacy_sigops, push_number
 from ccnode.chain.transaction_rules import MAX_BLOCK_WEIGHT, check_transaction, is_final
 from ccnode.chain.verdict import BlockVerdict, ValidationResult
 from ccnode.wire.parsing import ParsedBlock
@@ -91,7 +91,8 @@ def check_block(block: ParsedBlock, params: ChainParams, *, check_pow: bool = Fa
     for i, (outpoints, script_sigs, outputs, stripped_size) in enumerate(columns):
         if reason := check_transaction(outpoints, script_sigs, outputs, stripped_size):
             return _refused(reason, f"transaction check failed (tx hash {block.txids[i][::-1].hex()})")
-    if legacy_sigops(block) * WITNESS_SCALE_FACTOR > MAX_BLOCK_SIGOPS_COST:
+    sigops = legacy_sigops(chain.from_iterable(block.script_sigs), chain.from_iterable(block.outputs))
+    if sigops * WITNESS_SCALE_FACTOR > MAX_BLOCK_SIGOPS_COST:
         return _refused("bad-blk-sigops", "out-of-bounds SigOpCount")
     return None
 
@@ -124,12 +125,6 @@ def is_mutated(block: ParsedBlock, check_witness: bool) -> BlockVerdict | None:
             return _mutated("bad-txns-size", "a transaction of 64 bytes in a block without coinbase")
         return None
     return _check_witness(block, check_witness)
-
-
-def legacy_sigops(block: ParsedBlock) -> int:
-    """Signature operations in all scripts as they stand."""
-    count = sum(count_sigops(script, False) for _value, script in chain.from_iterable(block.outputs))
-    return count + sum(count_sigops(script, False) for script in chain.from_iterable(block.script_sigs))
 
 
 def _proves_work(block: ParsedBlock, params: ChainParams) -> bool:

@@ -18,7 +18,7 @@ most others contain no byte that could be a sigop, so few are really walked.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 OP_0: Final = 0x00
@@ -47,6 +47,8 @@ _SIGOP: Final = re.compile(rb"[\xac-\xaf]").search
 _P2PKH_START: Final = bytes((OP_DUP, OP_HASH160, 20))
 _P2PKH_END: Final = bytes((OP_EQUALVERIFY, OP_CHECKSIG))
 _P2SH_START: Final = bytes((OP_HASH160, 20))
+_WITNESS_SIZES: Final = {bytes((OP_0, 20)): 22, bytes((OP_0, 32)): 34, bytes((OP_1, 32)): 34}
+"""The usual witness programs: P2WPKH, P2WSH, P2TR."""
 
 
 def read_op(script: bytes, position: int) -> tuple[int, bytes, int] | None:
@@ -128,12 +130,9 @@ def last_push(script: bytes) -> bytes | None:
 
 def count_sigops(script: bytes, accurate: bool) -> int:
     """Signature operations in ``script``; ``accurate`` counts the keys of a CHECKMULTISIG where they are told."""
-    size = len(script)
-    if size == 25 and script.startswith(_P2PKH_START) and script.endswith(_P2PKH_END):
-        return 1
-    if _SIGOP(script) is None or is_p2sh(script) or witness_program(script) is not None:
+    if _SIGOP(script) is None:
         return 0
-    count, last, position = 0, -1, 0
+    count, last, position, size = 0, -1, 0, len(script)
     while position < size:
         op = script[position]
         position += 1
@@ -158,6 +157,26 @@ def count_sigops(script: bytes, accurate: bool) -> int:
     return count
 
 
+def legacy_sigops(script_sigs: Iterable[bytes], outputs: Iterable[tuple[int, bytes]]) -> int:
+    """Signature operations of many scripts as they stand, 0.25 microseconds each where they follow a template."""
+    count = 0
+    for script in script_sigs:
+        if script and (second := script[0] + 1) <= OP_PUSHDATA1:
+            size = len(script)
+            if second == size:
+                continue  # one push: P2SH around a witness program
+            if second < size and (pushed := script[second]) < OP_PUSHDATA1 and second + pushed + 1 == size:
+                continue  # two: signature and key
+        count += count_sigops(script, False)
+    for _value, script in outputs:
+        size = len(script)
+        if size == 25 and script[0] == OP_DUP and script[:3] == _P2PKH_START and script[23:] == _P2PKH_END:
+            count += 1
+        elif _WITNESS_SIZES.get(script[:2]) != size and not is_p2sh(script):
+            count += count_sigops(script, False)
+    return count
+
+
 def input_sigop_cost(
     script_sig: bytes, script_pubkey: bytes, witness: Sequence[bytes], *, p2sh: bool, segwit: bool
 ) -> int:
@@ -166,17 +185,14 @@ def input_sigop_cost(
     ``p2sh`` and ``segwit`` say whether the script flags P2SH and WITNESS hold for the block.
     """
     cost = 0
-    program = None
     if is_p2sh(script_pubkey):
         redeem_script = last_push(script_sig)
         if redeem_script is None:
             return 0
         if p2sh:
             cost = WITNESS_SCALE_FACTOR * count_sigops(redeem_script, accurate=True)
-        program = witness_program(redeem_script)
-    else:
-        program = witness_program(script_pubkey)
-    if segwit and program is not None:
+        script_pubkey = redeem_script
+    if segwit and (program := witness_program(script_pubkey)):
         cost += _witness_sigops(*program, witness)
     return cost
 
