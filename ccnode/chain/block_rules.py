@@ -90,7 +90,7 @@ def check_block(block: ParsedBlock, params: ChainParams, *, check_pow: bool = Fa
     columns = zip(block.outpoints, block.script_sigs, block.outputs, block.stripped_sizes, strict=True)
     for i, (outpoints, script_sigs, outputs, stripped_size) in enumerate(columns):
         if reason := check_transaction(outpoints, script_sigs, outputs, stripped_size):
-            return _refused(reason, f"transaction check failed (tx hash {block.txids[i][::-1].hex()})")
+            return _refused(reason, f"Transaction check failed (tx hash {block.txids[i][::-1].hex()})")
     sigops = legacy_sigops(chain.from_iterable(block.script_sigs), chain.from_iterable(block.outputs))
     if sigops * WITNESS_SCALE_FACTOR > MAX_BLOCK_SIGOPS_COST:
         return _refused("bad-blk-sigops", "out-of-bounds SigOpCount")
@@ -108,7 +108,7 @@ def contextual_check_block(block: ParsedBlock, context: BlockContext) -> BlockVe
     if verdict := _check_witness(block, context.segwit):
         return verdict
     if block.weight > MAX_BLOCK_WEIGHT:
-        return _refused("bad-blk-weight", f"weight {block.weight} over {MAX_BLOCK_WEIGHT}")
+        return _refused("bad-blk-weight", "ContextualCheckBlock : weight limit failed")
     return None
 
 
@@ -144,14 +144,14 @@ def _check_witness(block: ParsedBlock, segwit: bool) -> BlockVerdict | None:
     position = commitment_position(block.outputs[0]) if segwit else None
     if position is None:
         if any(block.witnesses):
-            return _mutated("unexpected-witness", "unexpected witness data found")
+            return _mutated("unexpected-witness", "CheckWitnessMalleation : unexpected witness data found")
         return None
     witness = block.witnesses[0]
     if witness is None or len(witness[0]) != 1 or len(witness[0][0]) != 32:
-        return _mutated("bad-witness-nonce-size", "invalid witness reserved value size")
+        return _mutated("bad-witness-nonce-size", "CheckWitnessMalleation : invalid witness reserved value size")
     expected = witness_commitment(witness_merkle_root(block.wtxids), witness[0][0])
     if block.outputs[0][position][1][6:38] != expected:
-        return _mutated("bad-witness-merkle-match", "witness merkle commitment mismatch")
+        return _mutated("bad-witness-merkle-match", "CheckWitnessMalleation : witness merkle commitment mismatch")
     return None
 
 

@@ -38,4 +38,7 @@ class BlockVerdict:
 
     result: ValidationResult
     reason: str  # Core's reject reason
-    detail: str = ""  # for people: which transaction, which number
+    detail: str = ""  # for people, in Core's words where they are fixed
+
+    def __str__(self) -> str:
+        return f"{self.reason}, {self.detail}" if self.detail else self.reason

@@ -24,16 +24,17 @@ from typing import Final
 
 from ccnode.errors import DecodeError
 from ccnode.wire.protocol import BLOCK_HEADER_SIZE
-from ccnode.wire.serialize import MAX_SIZE, U16, U32, U64, sha256d
-from ccnode.wire.transaction import MIN_TRANSACTION_SIZE, WITNESS_SCALE_FACTOR
+from ccnode.wire.serialize import I64, MAX_SIZE, U16, U32, U64, sha256d
+from ccnode.wire.transaction import WITNESS_SCALE_FACTOR
 
-OUTPOINT_SIZE: Final = 36
-"""Bytes of an outpoint: txid and index."""
 NULL_OUTPOINT: Final = bytes(32) + b"\xff" * 4
 """What a coinbase spends."""
 
+_WITNESS_FLAG: Final = 1
+_WIDE: Final[Sequence[tuple[Struct, int]]] = ((U16, 0xFD), (U32, 0x10000), (U64, 0x100000000))
+"""The longer forms of a CompactSize, and the least number of each."""
 _read_u32: Final = U32.unpack_from
-_read_value: Final = Struct("<q").unpack_from
+_read_i64: Final = I64.unpack_from
 
 
 class ParsedBlock:
@@ -62,28 +63,27 @@ class ParsedBlock:
     header_size: int
     hash: bytes
     """32 bytes in internal order."""
-    offsets: list[int]
-    """Where each transaction begins in ``raw``, and one more: where the last ends."""
-    txids: list[bytes]
-    wtxids: list[bytes]
-    """Equal to the txid where there is no witness; the coinbase's is what it is, not the zero of the commitment."""
-    versions: list[int]
-    """u32."""
-    locktimes: list[int]
-    """u32."""
-    outpoints: list[list[bytes]]
-    """Per transaction and input: 36 bytes."""
-    script_sigs: list[list[bytes]]
-    sequences: list[list[int]]
-    """u32."""
-    outputs: list[list[tuple[int, bytes]]]
-    """Per transaction and output: value in satoshi (i64, unchecked) and scriptPubKey."""
-    witnesses: list[list[tuple[bytes, ...]] | None]
-    """None for a transaction without, else a stack per input."""
-    stripped_sizes: list[int]
-    """Bytes of each transaction without its witness."""
     stripped_size: int
     """Bytes of the block without any witness."""
+
+    def __init__(self) -> None:
+        self.offsets: list[int] = []
+        """Where each transaction begins in ``raw``, and one more: where the last ends."""
+        self.txids: list[bytes] = []
+        self.wtxids: list[bytes] = []
+        """Equal to the txid where there is no witness; the coinbase's is what it is, not the commitment's zero."""
+        self.versions: list[int] = []  # u32
+        self.locktimes: list[int] = []  # u32
+        self.outpoints: list[list[bytes]] = []
+        """Per transaction and input: 36 bytes."""
+        self.script_sigs: list[list[bytes]] = []
+        self.sequences: list[list[int]] = []  # u32
+        self.outputs: list[list[tuple[int, bytes]]] = []
+        """Per transaction and output: value in satoshi (i64, unchecked) and scriptPubKey."""
+        self.witnesses: list[list[tuple[bytes, ...]] | None] = []
+        """None for a transaction without, else a stack per input."""
+        self.stripped_sizes: list[int] = []
+        """Bytes of each transaction without its witness."""
 
     def __len__(self) -> int:
         """Number of transactions."""
@@ -119,14 +119,11 @@ def parse_block(raw: bytes, header_size: int = BLOCK_HEADER_SIZE, block_hash: by
     """
     block = ParsedBlock()
     try:
-        count, position = _compact_size(raw, header_size)
-        first = position
-        if count * MIN_TRANSACTION_SIZE > len(raw):
-            raise DecodeError(f"truncated: a block of {len(raw)} bytes declares {count} transactions")
-        position = _parse_transactions(block, raw, position, count)
+        count, first = _compact_size(raw, header_size)
+        end = _parse_transactions(block, raw, first, count)
     except (IndexError, StructError):
-        raise DecodeError(f"truncated: a block ends after {len(raw)} bytes") from None
-    block.raw = raw if position == len(raw) else raw[:position]
+        raise DecodeError(f"truncated: {len(raw)} bytes are not the whole block") from None
+    block.raw = raw if end == len(raw) else raw[:end]
     block.header_size = header_size
     block.hash = sha256d(raw[:header_size]) if block_hash is None else block_hash
     block.stripped_size = first + sum(block.stripped_sizes)
@@ -136,54 +133,40 @@ def parse_block(raw: bytes, header_size: int = BLOCK_HEADER_SIZE, block_hash: by
 def _parse_transactions(block: ParsedBlock, raw: bytes, position: int, count: int) -> int:
     """Fill the columns with ``count`` transactions that begin at ``position``; returns where they end."""
     digest = sha256
-    offsets, txids, wtxids, versions, locktimes = [position], [], [], [], []
-    outpoints, script_sigs, sequences, outputs, witnesses, stripped_sizes = [], [], [], [], [], []
+    block.offsets.append(position)
     for _ in repeat(None, count):
-        start = position
-        versions.append(_read_u32(raw, start)[0])
-        vin_start = start + 4
+        start, vin = position, position + 4
         witness = None
-        if raw[vin_start]:
-            keys, scripts, numbers, position = _parse_inputs(raw, vin_start)
-            coins, position = _parse_outputs(raw, position)
-        elif raw[start + 5] == 0:  # no input, and no output either
-            keys, scripts, numbers, coins, position = [], [], [], [], start + 6
-        elif raw[start + 5] == 1:
-            vin_start = start + 6
-            keys, scripts, numbers, position = _parse_inputs(raw, vin_start)
-            coins, position = _parse_outputs(raw, position)
-            vout_end = position
-            witness, position = _parse_witness(raw, position, len(keys))
+        if raw[vin]:
+            outpoints, script_sigs, sequences, position = _parse_inputs(raw, vin)
+            outputs, position = _parse_outputs(raw, position)
+        elif raw[vin + 1] == _WITNESS_FLAG:
+            vin += 2
+            outpoints, script_sigs, sequences, position = _parse_inputs(raw, vin)
+            outputs, vout_end = _parse_outputs(raw, position)
+            witness, position = _parse_witness(raw, vout_end, len(outpoints))
+        elif raw[vin + 1] == 0:  # no input, and then no output either
+            outpoints, script_sigs, sequences, outputs, position = [], [], [], [], vin + 2
         else:
-            raise DecodeError(f"unknown transaction flags {raw[start + 5]:#04x}")
-        locktimes.append(_read_u32(raw, position)[0])
+            raise DecodeError(f"unknown transaction flags {raw[vin + 1]:#04x}")
+        block.locktimes.append(_read_u32(raw, position)[0])
         position += 4
-        whole = raw[start:position]
-        if witness is None:
-            txid = wtxid = digest(digest(whole).digest()).digest()
-            stripped_sizes.append(position - start)
-        else:
-            stripped = raw[start : start + 4] + raw[vin_start:vout_end] + raw[position - 4 : position]
+        txid = wtxid = digest(digest(raw[start:position]).digest()).digest()
+        stripped_size = position - start
+        if witness is not None:
+            stripped = raw[start : start + 4] + raw[vin:vout_end] + raw[position - 4 : position]
             txid = digest(digest(stripped).digest()).digest()
-            wtxid = digest(digest(whole).digest()).digest()
-            stripped_sizes.append(len(stripped))
-        offsets.append(position)
-        txids.append(txid)
-        wtxids.append(wtxid)
-        outpoints.append(keys)
-        script_sigs.append(scripts)
-        sequences.append(numbers)
-        outputs.append(coins)
-        witnesses.append(witness)
-    block.offsets, block.txids, block.wtxids, block.versions, block.locktimes = (
-        offsets,
-        txids,
-        wtxids,
-        versions,
-        locktimes,
-    )
-    block.outpoints, block.script_sigs, block.sequences = outpoints, script_sigs, sequences
-    block.outputs, block.witnesses, block.stripped_sizes = outputs, witnesses, stripped_sizes
+            stripped_size = len(stripped)
+        block.offsets.append(position)
+        block.txids.append(txid)
+        block.wtxids.append(wtxid)
+        block.versions.append(_read_u32(raw, start)[0])
+        block.outpoints.append(outpoints)
+        block.script_sigs.append(script_sigs)
+        block.sequences.append(sequences)
+        block.outputs.append(outputs)
+        block.witnesses.append(witness)
+        block.stripped_sizes.append(stripped_size)
     return position
 
 
@@ -212,7 +195,7 @@ def _parse_inputs(raw: bytes, position: int) -> tuple[list[bytes], list[bytes], 
 
 def _parse_outputs(raw: bytes, position: int) -> tuple[list[tuple[int, bytes]], int]:
     """Values and scripts of a vector of outputs, and where it ends."""
-    read_value = _read_value
+    read_i64 = _read_i64
     outputs = []
     count = raw[position]
     position += 1
@@ -226,7 +209,7 @@ def _parse_outputs(raw: bytes, position: int) -> tuple[list[tuple[int, bytes]], 
         else:
             size, script = _compact_size(raw, script)
         end = script + size
-        outputs.append((read_value(raw, position)[0], raw[script:end]))
+        outputs.append((read_i64(raw, position)[0], raw[script:end]))
         position = end
     return outputs, position
 
@@ -266,6 +249,3 @@ def _compact_size(raw: bytes, position: int) -> tuple[int, int]:
     if value > MAX_SIZE:
         raise DecodeError(f"length {value} is over the maximum of {MAX_SIZE}")
     return value, position + form.size
-
-
-_WIDE: Final[Sequence[tuple[Struct, int]]] = ((U16, 0xFD), (U32, 0x10000), (U64, 0x100000000))
