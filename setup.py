@@ -16,7 +16,8 @@ TEST = [
     "python-bitcoinrpc>=1.0",
     "btclib>=2026.10; python_version >= '3.11'",
 ]
-DEV = [*TEST, "ruff>=0.14", "mypy>=1.18", "import-linter>=2.5", "types-PyYAML", "types-psutil"]
+BLOCKS = ["py-bitcoinkernel==0.1.0a5"]
+DEV = [*TEST, *BLOCKS, "ruff>=0.14", "mypy>=1.18", "import-linter>=2.5", "types-PyYAML", "types-psutil"]
 
 setup(
     name="ccnode",
@@ -39,6 +40,6 @@ setup(
         "embit>=0.8",
         "rich>=13.9",
     ],
-    extras_require={"test": TEST, "dev": DEV},
+    extras_require={"blocks": BLOCKS, "test": TEST, "dev": DEV},
     entry_points={"console_scripts": ["ccnode = ccnode.cli:main"]},
 )

@@ -1,0 +1,144 @@
+"""The scripts of a block, or of a transaction, verified on a few threads (Core: ``CCheckQueue``).
+
+`ScriptChecker` lives on the hub. It cuts the work into *slices* and gives each to a thread of its pool; the library
+lets go of the GIL while it verifies, so the hub runs on and the threads run beside each other. A slice is some 20 kB of
+transactions, since a signature and its key take up a hundred bytes whatever the script: ten milliseconds where there
+is one signature per input. That is a hundred times what handing it over costs, and short enough that a transaction
+that a peer sent does not wait long behind a block: who waits for a free thread is served in order.
+
+Only the rules of consensus ever reach the library. It says whether a script verifies and never why not.
+"""
+
+import os
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final
+
+from gevent.event import AsyncResult
+from gevent.threadpool import ThreadPool
+
+from ccnode.chain.ports import ScriptFailure
+from ccnode.chain.script_flags import ALL_SCRIPT_FLAGS
+from ccnode.kernel.library import Kernel, load_kernel
+from ccnode.kernel.script_cache import SIZE, ScriptCache
+from ccnode.kernel.verification import Loaded, Span, verify_spans
+from ccnode.wire.parsing import ParsedBlock
+from ccnode.wire.protocol import BLOCK_HEADER_SIZE
+from ccnode.wire.serialize import sha256d
+
+SLICE_BYTES: Final = 20_000
+"""Bytes of transactions in a slice."""
+
+Slice = list[Span]
+
+
+class ScriptChecker:
+    """Verifies scripts on ``par`` threads. Raises `StartupError` where the library cannot be had."""
+
+    def __init__(self, par: int, *, salt: bytes | None = None, cache_size: int = SIZE) -> None:
+        self._kernel = load_kernel()
+        self._pool = ThreadPool(par)
+        self._cache = ScriptCache(salt or os.urandom(32), cache_size)
+
+    def close(self) -> None:
+        """End the threads, after what they are doing."""
+        self._pool.kill()
+
+    def wait_verify(
+        self, block: ParsedBlock, spent: Sequence[Sequence[bytes]], flags: int, script_cache_ok: bool = True
+    ) -> ScriptFailure | None:
+        """The first input of ``block`` whose script fails under ``flags``, or None.
+
+        ``spent`` has the coins of each transaction after the coinbase, in the order of its inputs. A transaction that
+        is known to verify is not verified again, unless ``script_cache_ok`` is false.
+        """
+        if [*map(len, spent)] != [*map(len, block.outpoints[1:])]:
+            raise ValueError("the coins are not those that the block spends")
+        flags &= ALL_SCRIPT_FLAGS
+        known = self._known(block, flags) if script_cache_ok else frozenset()
+        slices = [*cut(block.offsets, spent, known)]
+        if not slices:
+            return None
+        return self._wait_slices(_as_bitcoin(block), slices, flags, is_block=True)
+
+    def wait_verify_transaction(
+        self, raw: bytes, spent_outputs: Sequence[bytes], flags: int, script_cache_ok: bool = True
+    ) -> ScriptFailure | None:
+        """The same of one transaction with its witness, which is remembered if it verifies."""
+        if not spent_outputs:
+            raise ValueError("a transaction that spends nothing has no scripts to verify")
+        flags &= ALL_SCRIPT_FLAGS
+        wtxid = sha256d(raw)
+        if script_cache_ok and self._cache.knows(wtxid, flags):
+            return None
+        slices = [*cut((0, 0, len(raw)), [spent_outputs], ())]
+        alone = [[span._replace(position=0) for span in spans] for spans in slices]
+        failure = self._wait_slices(raw, alone, flags, is_block=False)
+        if failure is None and script_cache_ok:
+            self._cache.add(wtxid, flags)
+        return failure
+
+    def _known(self, block: ParsedBlock, flags: int) -> Collection[int]:
+        if not len(self._cache):
+            return ()
+        return {position for position, wtxid in enumerate(block.wtxids) if self._cache.knows(wtxid, flags)}
+
+    def _wait_slices(self, raw: bytes, slices: Sequence[Slice], flags: int, *, is_block: bool) -> ScriptFailure | None:
+        loaded = self._pool.apply(_load, (self._kernel, raw, is_block, _divided(slices), flags))
+        running: deque[AsyncResult] = deque()
+        try:
+            for spans in slices:
+                while running and running[0].ready():
+                    if failed := running.popleft().get():
+                        return ScriptFailure(*failed)
+                running.append(self._pool.spawn(verify_spans, loaded, spans, flags))  # waits for a free thread
+            while running:
+                if failed := running.popleft().get():
+                    return ScriptFailure(*failed)
+            return None
+        finally:
+            for result in running:
+                result.wait()
+            loaded.close()
+
+
+def _load(kernel: Kernel, raw: bytes, is_block: bool, divided: Sequence[Span], flags: int) -> Loaded:
+    loaded = Loaded(kernel, raw, is_block=is_block)
+    for span in divided:
+        loaded.share(span.position, span.coins, flags)
+    return loaded
+
+
+def _as_bitcoin(block: ParsedBlock) -> bytes:
+    """The block with a header that the library can read past; scripts never see it."""
+    if block.header_size == BLOCK_HEADER_SIZE:
+        return block.raw
+    return bytes(BLOCK_HEADER_SIZE) + block.raw[block.header_size :]
+
+
+def cut(offsets: Sequence[int], spent: Sequence[Sequence[bytes]], known: Collection[int]) -> Iterator[Slice]:
+    """Slices of the transactions that ``spent`` is about: those from position 1 on, but not those in ``known``.
+
+    ``offsets[i]`` and ``offsets[i + 1]`` are where the transaction at position ``i`` begins and ends.
+    """
+    spans: Slice = []
+    room = SLICE_BYTES
+    for position, coins in enumerate(spent, 1):
+        if position in known:
+            continue
+        size = offsets[position + 1] - offsets[position]
+        step = max(SLICE_BYTES * len(coins) // size, 1)  # inputs in as much of this transaction as makes a slice
+        for first in range(0, len(coins), step):
+            end = min(first + step, len(coins))
+            spans.append(Span(position, coins, first, end))
+            room -= size * (end - first) // len(coins)
+            if room <= 0:
+                yield spans
+                spans, room = [], SLICE_BYTES
+    if spans:
+        yield spans
+
+
+def _divided(slices: Sequence[Slice]) -> list[Span]:
+    """The first span of every transaction that has more of them."""
+    return [span for spans in slices for span in spans if span.first == 0 and span.end < len(span.coins)]

@@ -1,0 +1,137 @@
+"""Scripts of some inputs, verified on a worker thread.
+
+A block is handed to the library once (`Loaded`), and any thread then verifies a `Span` of it: some inputs of one
+transaction. Nothing is made per input but the script it satisfies.
+
+What a signature commits to is hashed once per transaction and not once per input, which would be quadratic: that is
+the *precomputed data*. Spends of taproot outputs commit to all outputs that their transaction spends, so these have to
+be in it; for all others they do not, and making them costs more than hashing a transaction with one input again.
+Without any, the library would refuse to judge a spend by taproot's rules, so it is not asked to: where no output
+spent is a taproot output, the flag changes nothing.
+
+A transaction that is cut into several spans has its data made beforehand, and shared: the library only reads them.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from struct import Struct
+from typing import Final, NamedTuple
+
+from ccnode.chain.script_flags import ALL_SCRIPT_FLAGS, ScriptFlag
+from ccnode.kernel.library import Kernel
+
+_SCRIPT_OFFSET: Final = 12
+_VALUE: Final = Struct("<4xq")
+"""A coin: what is not needed here, the value in satoshi, the script (`ccnode.chain.coins`)."""
+
+_P2TR_SIZE: Final = _SCRIPT_OFFSET + 34
+_P2TR_START: Final = b"\x51\x20"
+_TAPROOT: Final = int(ScriptFlag.TAPROOT)
+
+
+class Span(NamedTuple):
+    """Inputs ``first`` to ``end`` (excluded) of the transaction at ``position``, and all coins that it spends."""
+
+    position: int
+    coins: Sequence[bytes]
+    first: int
+    end: int
+
+
+class Loaded:
+    """A block, or a transaction alone, as the library holds it. To be closed when no thread uses it any more."""
+
+    def __init__(self, kernel: Kernel, raw: bytes, *, is_block: bool) -> None:
+        self.kernel = kernel
+        self._is_block = is_block
+        self._handle = (kernel.block_create if is_block else kernel.transaction_create)(raw, len(raw))
+        if self._handle is None:
+            raise ValueError("the library cannot read what we could")
+        self._shared: dict[int, int] = {}
+
+    def close(self) -> None:
+        """Give all memory back. Once."""
+        for data in self._shared.values():
+            self.kernel.precomputed_destroy(data)
+        (self.kernel.block_destroy if self._is_block else self.kernel.transaction_destroy)(self._handle)
+
+    def share(self, position: int, coins: Sequence[bytes], flags: int) -> None:
+        """Make the precomputed data of a transaction now, because several spans will need them."""
+        self._shared[position] = precompute(self.kernel, self.transaction(position), coins, flags)
+
+    def shared(self, position: int) -> int | None:
+        return self._shared.get(position)
+
+    def transaction(self, position: int) -> int:
+        """The handle of a transaction; 0 is the only position of one alone."""
+        handle: int = self._handle
+        if self._is_block:
+            handle = self.kernel.block_get_transaction_at(handle, position)
+        return handle
+
+
+def is_taproot_spend(coins: Sequence[bytes], flags: int) -> bool:
+    """Whether taproot's rules matter to a transaction that spends ``coins``."""
+    return bool(flags & _TAPROOT) and any(
+        len(coin) == _P2TR_SIZE and coin.startswith(_P2TR_START, _SCRIPT_OFFSET) for coin in coins
+    )
+
+
+def precompute(kernel: Kernel, transaction: int, coins: Sequence[bytes], flags: int) -> int:
+    """What all inputs of ``transaction`` have in common. The caller destroys it."""
+    if not is_taproot_spend(coins, flags):
+        plain: int = kernel.precomputed_create(transaction, None, 0)
+        return plain
+    outputs = (ctypes.c_void_p * len(coins))()
+    for index, coin in enumerate(coins):
+        script = coin[_SCRIPT_OFFSET:]
+        handle = kernel.script_pubkey_create(script, len(script))
+        outputs[index] = kernel.transaction_output_create(handle, *_VALUE.unpack_from(coin))
+        kernel.script_pubkey_destroy(handle)
+    data: int = kernel.precomputed_create(transaction, outputs, len(coins))
+    for output in outputs:
+        kernel.transaction_output_destroy(output)
+    return data
+
+
+def verify_spans(loaded: Loaded, spans: Sequence[Span], flags: int) -> tuple[int, int] | None:
+    """Position and input of the first script that fails, or None. Runs on any thread."""
+    for span in spans:
+        failed = _verify_span(loaded, span, flags)
+        if failed is not None:
+            return span.position, failed
+    return None
+
+
+def _verify_span(loaded: Loaded, span: Span, flags: int) -> int | None:
+    kernel, coins = loaded.kernel, span.coins
+    transaction = loaded.transaction(span.position)
+    if kernel.transaction_count_inputs(transaction) != len(coins):
+        raise ValueError(f"{len(coins)} coins for the inputs of transaction {span.position}")
+    taproot = is_taproot_spend(coins, flags)
+    flags = flags & ALL_SCRIPT_FLAGS if taproot else flags & ALL_SCRIPT_FLAGS & ~_TAPROOT
+    data = shared = loaded.shared(span.position)
+    if shared is None and (taproot or len(coins) > 1):
+        data = precompute(kernel, transaction, coins, flags)
+    failed = _verify_inputs(kernel, transaction, data, span, flags)
+    if data is not None and shared is None:
+        kernel.precomputed_destroy(data)
+    return failed
+
+
+def _verify_inputs(kernel: Kernel, transaction: int, data: int | None, span: Span, flags: int) -> int | None:
+    create, verify, destroy = kernel.script_pubkey_create, kernel.script_pubkey_verify, kernel.script_pubkey_destroy
+    coins, value_of = span.coins, _VALUE.unpack_from
+    status = ctypes.c_ubyte()
+    where = ctypes.addressof(status)
+    for index in range(span.first, span.end):
+        coin = coins[index]
+        script = coin[_SCRIPT_OFFSET:]
+        handle = create(script, len(script))
+        verified = verify(handle, *value_of(coin), transaction, data, index, flags, where)
+        destroy(handle)
+        if not verified:
+            if status.value:
+                raise ValueError(f"the library refuses to judge by script flags {flags:#x}: status {status.value}")
+            return index
+    return None
