@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from ccnode.chain.coins import CoinChanges
     from ccnode.wire.parsing import ParsedBlock
 
 T = TypeVar("T")
@@ -84,11 +85,11 @@ class CoinStore(Protocol):
 
     def commit(
         self,
-        coins: Mapping[bytes, bytes | None],
+        coins: "CoinChanges",
         best_block: bytes,
         entries: Mapping[bytes, bytes] = ...,
     ) -> None:
-        """One transaction: coins (None: spent), the block they are at, records of the block table by block hash."""
+        """One transaction: coins, the block they are at, records of the block table by block hash."""
         ...
 
 
