@@ -119,7 +119,7 @@ def test_dependencies_have_a_reason() -> None:
     source = "\n".join(path.read_text() for path in (ROOT / "ccnode").rglob("*.py"))
     modules = {"gevent": "gevent", "dnspython": "dns", "sqlite-utils": "sqlite_utils", "PyYAML": "yaml"}
     modules |= {"prompt-toolkit": "prompt_toolkit", "rich": "rich", "psutil": "psutil", "embit": "embit"}
-    modules |= {"prometheus-client": "prometheus_client", "py-bitcoinkernel": "pbk"}
+    modules |= {"prometheus-client": "prometheus_client", "py-bitcoinkernel": "pbk", "cryptography": "cryptography"}
     assert table == set(modules)
     for name, module in modules.items():
         assert re.search(rf"^\s*(?:from|import) {module}\b", source, re.MULTILINE), name

@@ -13,7 +13,6 @@ An address belongs to a network: its prefixes are the network's. Every other scr
 those of the package embit; which of them stands for what is said here, with Core's sentences for texts that are none.
 """
 
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -21,6 +20,7 @@ from typing import Final
 
 from ccnode.chain.hash160 import HASH160_SIZE
 from ccnode.chain.params import AddressPrefixes
+from ccnode.chain.script import OP_1, is_p2sh, witness_program
 from ccnode.wire.serialize import sha256d
 
 MAX_BASE58_SIZE: Final = 21 + 4
@@ -50,27 +50,9 @@ class AddressError(ValueError):
     """A text is no address of the network; the message is Core's."""
 
 
-@dataclass(frozen=True, slots=True)
-class WitnessProgram:
-    """What a segwit output script holds (BIP141)."""
-
-    version: int  # 0 .. 16
-    program: bytes  # 2 .. 40 bytes
-
-    @property
-    def script(self) -> bytes:
-        return bytes((self.version and 0x50 + self.version, len(self.program))) + self.program
-
-    @classmethod
-    def of(cls, script: bytes) -> "WitnessProgram | None":
-        """The program, if ``script`` is one and no more."""
-        if not 4 <= len(script) <= 2 + _MAX_PROGRAM or script[1] + 2 != len(script):
-            return None
-        if script[0] == 0:
-            return cls(0, script[2:])
-        if 0x51 <= script[0] <= 0x60:
-            return cls(script[0] - 0x50, script[2:])
-        return None
+def witness_script(version: int, program: bytes) -> bytes:
+    """Pay to a witness program of 2 to 40 bytes (BIP141)."""
+    return bytes((version and OP_1 - 1 + version, len(program))) + program
 
 
 def key_hash_script(key_hash: bytes) -> bytes:
@@ -92,18 +74,19 @@ def key_hash_of(script: bytes) -> bytes | None:
 
 def script_hash_of(script: bytes) -> bytes | None:
     """The hash, if ``script`` pays to a script's."""
-    if len(script) == 23 and script.startswith(_P2SH[0]) and script.endswith(_P2SH[1]):
-        return script[2:22]
-    return None
+    return script[2:22] if is_p2sh(script) else None
 
 
 def encode_address(script: bytes, prefixes: AddressPrefixes) -> str | None:
     """The address of an output script; None if it has none."""
-    witness = WitnessProgram.of(script)
+    witness = witness_program(script)
     if witness is not None:
-        if witness.version == 0 and len(witness.program) not in (_WITNESS_KEY_HASH_SIZE, _WITNESS_SCRIPT_HASH_SIZE):
+        version, program = witness
+        if version == 0 and len(program) not in (_WITNESS_KEY_HASH_SIZE, _WITNESS_SCRIPT_HASH_SIZE):
             return None
-        text: str = _bech32().encode(prefixes.bech32_hrp, witness.version, witness.program)
+        bech32 = _bech32()
+        encoding = bech32.Encoding.BECH32M if version else bech32.Encoding.BECH32
+        text: str = bech32.bech32_encode(encoding, prefixes.bech32_hrp, [version, *bech32.convertbits(program, 8, 5)])
         return text
     for prefix, found in ((prefixes.pubkey, key_hash_of(script)), (prefixes.script, script_hash_of(script))):
         if found is not None:
@@ -160,7 +143,7 @@ def _decode_bech32(text: str, hrp: str) -> bytes:
         raise AddressError("Invalid Bech32 address witness version")
     if not _MIN_PROGRAM <= len(program) <= _MAX_PROGRAM:
         raise AddressError(f"Invalid Bech32 address program size ({len(program)} {size})")
-    return WitnessProgram(version, program).script
+    return witness_script(version, program)
 
 
 def _bech32_fault(text: str) -> str:

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccnode.chain import hash160 as hashing
-from ccnode.chain.addresses import AddressError, WitnessProgram, decode_address, encode_address
+from ccnode.chain.addresses import AddressError, decode_address, encode_address, witness_script
 from ccnode.chain.hash160 import hash160
 from ccnode.chain.networks import MAINNET, NETWORKS, REGTEST, get_params
+from ccnode.chain.script import witness_program
 
 
 def _vectors(data_dir: Path, name: str) -> list[list]:
@@ -93,9 +94,9 @@ def test_a_script_with_an_address_is_found_again(script: bytes) -> None:
 
 @given(st.integers(0, 16), st.binary(min_size=2, max_size=40))
 def test_witness_programs(version: int, program: bytes) -> None:
-    witness = WitnessProgram(version, program)
-    assert WitnessProgram.of(witness.script) == witness
-    text = encode_address(witness.script, MAINNET.prefixes)
+    script = witness_script(version, program)
+    assert witness_program(script) == (version, program)
+    text = encode_address(script, MAINNET.prefixes)
     assert (text is None) == (version == 0 and len(program) not in (20, 32))
 
 

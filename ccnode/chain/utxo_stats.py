@@ -1,0 +1,98 @@
+"""Figures about the set of all coins, and two hashes of it (Core: ``kernel/coinstats.cpp``).
+
+Both hashes are over the same bytes per coin: outpoint, height and coinbase flag, value, script. ``hash_serialized_3``
+hashes them one after another, by rising txid and then index; ``muhash`` in any order (`ccnode.chain.muhash`).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from hashlib import sha256
+from itertools import groupby
+from typing import Final
+
+from ccnode.wire.serialize import I64, U32, var_bytes
+
+TXID_SIZE: Final = 32
+COIN_HEADER: Final = 12
+"""Bytes of a coin before its script: height and coinbase flag (u32), value (i64)."""
+
+_BOGOSIZE: Final = TXID_SIZE + 4 + 4 + 8 + 2
+"""What Core counts for a coin besides its script, to have a figure that depends on no database."""
+
+
+class UtxoHash(Enum):
+    """Which hash to make; the value is its name in RPCs."""
+
+    SERIALIZED = "hash_serialized_3"
+    MUHASH = "muhash"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class UtxoStats:
+    """Figures of a set of coins."""
+
+    transactions: int  # that have coins left
+    coins: int
+    bogosize: int
+    total: int  # satoshi
+    hash: bytes | None  # internal order
+
+
+def utxo_stats(coins: Iterable[tuple[bytes, bytes]], kind: UtxoHash) -> UtxoStats:
+    """The figures of ``coins``, which are pairs of outpoint (36 bytes) and coin in the order of the outpoints' bytes."""
+    transactions = count = bogosize = total = 0
+    hasher = _hasher(kind)
+    for _txid, group in groupby(coins, key=lambda pair: pair[0][:TXID_SIZE]):
+        transactions += 1
+        for outpoint, coin in _by_index(group):
+            count += 1
+            bogosize += _BOGOSIZE + len(coin) - COIN_HEADER
+            total += I64.unpack_from(coin, U32.size)[0]
+            hasher.add(outpoint + coin[:COIN_HEADER] + var_bytes(coin[COIN_HEADER:]))
+    return UtxoStats(transactions, count, bogosize, total, hasher.digest())
+
+
+def _by_index(group: Iterator[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The coins of one transaction by rising index, which as bytes is little-endian."""
+    found = list(group)
+    if len(found) > 1:
+        found.sort(key=lambda pair: U32.unpack_from(pair[0], TXID_SIZE)[0])
+    return found
+
+
+class _NoHash:
+    def add(self, data: bytes) -> None:
+        pass
+
+    def digest(self) -> bytes | None:
+        return None
+
+
+class _SerializedHash(_NoHash):
+    def __init__(self) -> None:
+        self._inner = sha256()
+
+    def add(self, data: bytes) -> None:
+        self._inner.update(data)
+
+    def digest(self) -> bytes:
+        return sha256(self._inner.digest()).digest()
+
+
+class _MuHash(_NoHash):
+    def __init__(self) -> None:
+        from ccnode.chain.muhash import MuHash3072  # needs a package that a node of headers has not
+
+        self._inner = MuHash3072()
+
+    def add(self, data: bytes) -> None:
+        self._inner.insert(data)
+
+    def digest(self) -> bytes:
+        return self._inner.digest()
+
+
+def _hasher(kind: UtxoHash) -> _NoHash:
+    return {UtxoHash.SERIALIZED: _SerializedHash, UtxoHash.MUHASH: _MuHash, UtxoHash.NONE: _NoHash}[kind]()
