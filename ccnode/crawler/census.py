@@ -23,6 +23,7 @@ from typing import Final, Protocol
 
 import gevent
 from gevent.event import Event
+from gevent.lock import BoundedSemaphore
 
 from ccnode.clock import Clock
 from ccnode.crawler.conversation import Events, Leave
@@ -50,10 +51,12 @@ BATCH_SECONDS: Final = 1.0
 """How often the sink is given what was learned, and so what a sudden death may cost."""
 
 PENDING: Final = 50_000
-"""Addresses that wait to be handed over above which nothing new is dialed: the sink is slower than the network."""
+UNWRITTEN: Final = 5_000
+"""Addresses and visits that wait to be handed over above which nothing new is dialed: the sink is slower than the
+network."""
 
-LEFTOVERS: Final = 2_000
-"""Addresses never dialed that are handed over at a time."""
+PORTION: Final = 1_000
+"""Visits that are handed over at a time."""
 
 DRAIN_SECONDS: Final = 2.0
 LEAVE_SECONDS: Final = 5.0
@@ -153,6 +156,7 @@ class Census:
         self._tasks: set[gevent.Greenlet] = set()
         self._knocks = Knocks(clock, self._knocked)
         self._defect: BaseException | None = None
+        self._handing_over = BoundedSemaphore()
 
     @property
     def elapsed(self) -> float:
@@ -175,7 +179,8 @@ class Census:
                 self.frontier.dialed(row)
                 self.frontier.put_back(row)
             gevent.killall(list(self._tasks), exception=Leave, timeout=LEAVE_SECONDS)
-            writer.kill()
+            with self._handing_over:  # not while it has something in hand
+                writer.kill()
             self.lag.stop()
         self._hand_over()
         if self._defect is not None:
@@ -208,7 +213,9 @@ class Census:
         received = self.progress.bytes_received
         if received > self.limits.bytes_per_second * (self.elapsed + 1):
             return False
-        if self.progress.sockets >= self.limits.sockets or self._pending > PENDING:
+        if self.progress.sockets >= self.limits.sockets:
+            return False
+        if self._pending > PENDING or len(self._visits) > UNWRITTEN:
             return False
         return self.lag.now < PAUSING_LAG
 
@@ -366,7 +373,7 @@ class Census:
             assert outcome is not None
             address = unpack_address(table.keys[row])
             batch.append(Visit(address=address, outcome=outcome, source=table.source_key(row), via=table.via(row)))
-            if len(batch) == LEFTOVERS:
+            if len(batch) == PORTION:
                 self._sink.record(batch)
                 batch = []
                 breathe()
@@ -379,10 +386,15 @@ class Census:
             self._hand_over()
 
     def _hand_over(self) -> None:
-        learned, self._learned = self._learned, []
-        visits, self._visits = self._visits, []
-        for source, entries in learned:
-            self._sink.learned(source, entries)
-            self._pending -= len(entries)
-        if visits:
-            self._sink.record(visits)
+        """Give the sink what has come together. What a visit heard was put aside before the visit was."""
+        with self._handing_over:
+            count = len(self._visits)
+            learned, self._learned = self._learned, []
+            for source, entries in learned:
+                self._sink.learned(source, entries)
+                self._pending -= len(entries)
+            while count:
+                portion = self._visits[: min(count, PORTION)]
+                self._sink.record(portion)
+                del self._visits[: len(portion)]
+                count -= len(portion)

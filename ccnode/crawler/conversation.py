@@ -43,8 +43,8 @@ from ccnode.wire.keepalive import Ping, Pong
 from ccnode.wire.message import Message
 from ccnode.wire.protocol import MAX_ADDR_TO_SEND, MIN_PEER_PROTO_VERSION
 
-RECEIVE_SIZE: Final = 65_536
-"""Bytes asked for in one call."""
+RECEIVE_SIZE: Final = 16_384
+"""Bytes asked for in one call, and set aside by it; many times as much leaves holes in memory that stay."""
 
 QUICK_SECONDS: Final = 10.0
 OLD_SECONDS: Final = 90.0

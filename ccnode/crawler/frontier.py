@@ -28,6 +28,7 @@ from typing import Final
 from ccnode.crawler.guard import Guard, network_of
 from ccnode.crawler.outcome import Outcome
 from ccnode.crawler.table import ACTIVE, BY_SEED, BY_STORE, HELD, QUEUED, AddressTable
+from ccnode.crawler.tally import Tally
 from ccnode.rng import Rng
 from ccnode.wire.address import IPV4_IN_IPV6, Network
 from ccnode.wire.addresses import IP_KEY_SIZE, PackedEntry
@@ -117,12 +118,11 @@ class Frontier:
         self._rng = rng
         self._now = now
         self._as_of = autonomous_system
-        self._quotas = quotas
+        self._quotas = {network: [(quota, Tally()) for quota in quotas[network]] for network in quotas}
         self.lanes = {network: Lane(limit) for network, limit in lanes.items()}
         self._turn = list(self.lanes.values())
         self._credit: dict[int, int] = {}
         self._held: dict[int, array[int]] = {}
-        self._queued_of: dict[bytes, int] = {}
         self._dialing_in: dict[bytes | int, int] = {}
         self._waiting: dict[bytes | int, array[int]] = {}
 
@@ -221,13 +221,11 @@ class Frontier:
     def _within_quotas(self, key: bytes) -> bool:
         if len(key) != IP_KEY_SIZE:
             return True
-        used = self._queued_of
         quotas = self._quotas.get(network_of(key), ())
-        if any(used.get(key[: quota.size], 0) >= quota.limit for quota in quotas):
+        if any(queued[key[: quota.size]] >= quota.limit for quota, queued in quotas):
             return False
-        for quota in quotas:
-            prefix = key[: quota.size]
-            used[prefix] = used.get(prefix, 0) + 1
+        for quota, queued in quotas:
+            queued.add(key[: quota.size])
         return True
 
     def _bucket(self, row: int) -> int:
@@ -334,8 +332,7 @@ class Frontier:
 
         No visit may go on any more; one that was given up has not taken place.
         """
-        self._held.clear()  # nobody needs these any more, and what follows needs memory
-        self._queued_of.clear()
+        self._held.clear()  # nobody needs it any more, and what follows needs memory
         for row in range(len(self.table)):
             state = self.table.states[row]
             if state <= ACTIVE:
