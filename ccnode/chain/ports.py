@@ -10,7 +10,7 @@ In the node the worker is one thread, so stores need no lock; in tests it calls 
 What goes in and out of such a call is never changed afterwards.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ccnode.wire.parsing import ParsedBlock
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,23 @@ class ScriptFailure:
         return f"input {self.input} of transaction {self.transaction}"
 
 
+class Task(Protocol[T_co]):
+    """Work that was handed in."""
+
+    def wait(self) -> T_co:
+        """What the function returned; only the calling greenlet waits. What it raised is raised here."""
+        ...
+
+
 class Worker(Protocol):
     """Where long work is done: functions run one after another, in the order handed in."""
 
     def wait_run(self, function: Callable[..., T], *args: Any) -> T:
         """``function(*args)``; only the calling greenlet waits. What it raises is raised here."""
+        ...
+
+    def start(self, function: Callable[..., T], *args: Any) -> Task[T]:
+        """The same, but others go on; what is never waited for is lost, errors included."""
         ...
 
 
@@ -83,13 +96,8 @@ class CoinStore(Protocol):
         """The hash of the block up to which the coins are; None where there are none yet."""
         ...
 
-    def commit(
-        self,
-        coins: "CoinChanges",
-        best_block: bytes,
-        entries: Mapping[bytes, bytes] = ...,
-    ) -> None:
-        """One transaction: coins, the block they are at, records of the block table by block hash."""
+    def commit(self, coins: "CoinChanges", best_block: bytes, entries: Mapping[bytes, bytes]) -> None:
+        """One transaction: coins, the block they are at, and records of the block table by block hash."""
         ...
 
 
@@ -100,18 +108,4 @@ class ScriptVerifier(Protocol):
         self, block: "ParsedBlock", spent: Sequence[Sequence[bytes]], flags: int, script_cache_ok: bool = True
     ) -> ScriptFailure | None:
         """Verify all inputs; ``spent`` has the coins of each transaction after the coinbase, in input order."""
-        ...
-
-
-class Coins(Protocol):
-    """The coins at the chain state's tip: what `ccnode.chain.coins.CoinsCache` is."""
-
-    best_block: bytes
-
-    def wait_fetch(self, outpoints: Sequence[bytes]) -> dict[bytes, bytes]:
-        """The coins among ``outpoints`` that exist."""
-        ...
-
-    def apply(self, spent: Iterable[bytes], created: Mapping[bytes, bytes], best_block: bytes) -> None:
-        """Move to another block; never switches."""
         ...
