@@ -2,7 +2,7 @@
 
 A block is a header, a count and the transactions. The message keeps the bytes: they are what is hashed, stored and
 passed on, and most readers want the header only. `Block.transactions` parses, and only then a malformed transaction
-shows.
+shows; whoever validates takes the block apart with `ccnode.wire.parsing`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ccnode.errors import DecodeError
+from ccnode.wire.parsing import parse_block
 from ccnode.wire.protocol import BLOCK_HEADER_SIZE, MAX_PROTOCOL_MESSAGE_LENGTH
-from ccnode.wire.serialize import HASH_SIZE, U32, Reader, compact_size, hash_vector, sha256d, var_bytes
-from ccnode.wire.transaction import WITNESS_SCALE_FACTOR, Transaction, encode_transactions, read_transactions
+from ccnode.wire.serialize import HASH_SIZE, U32, Reader, hash_vector, sha256d, var_bytes
+from ccnode.wire.transaction import Transaction, encode_transactions, read_transactions
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,7 @@ class Block:
 
     def weight(self) -> int:
         """Weight units (BIP141) of the block without bytes after its end. Raises `DecodeError`."""
-        transactions = self.transactions()
-        frame_size = self.header_size + len(compact_size(len(transactions)))
-        return WITNESS_SCALE_FACTOR * frame_size + sum(tx.weight for tx in transactions)
+        return parse_block(self.raw, self.header_size).weight
 
     def encode(self) -> bytes:
         return self.raw
