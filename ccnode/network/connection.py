@@ -255,6 +255,7 @@ class Connection(Peer):
 
     def wait_drained(self) -> None:
         """Wait until the queue is below ``max_send_buffer`` again, or the connection is closing."""
+        self._release_claim()  # the message is taken apart; its room is not kept for as long as the answers take
         self._before_waiting()
         self._drained = Event()
         while self._queued > self.max_send_buffer and not self.closing:

@@ -387,8 +387,11 @@ class ConnectionManager:
             self.run_pass(peer)
 
     def _marked_dirty(self, peer: Peer) -> None:
-        """A room marked ``peer``. If it is the one whose message is being handled, its pass follows anyway."""
-        if peer is not self._handling:
+        """A room marked ``peer``. If that is what its message gave rise to, its pass follows anyway.
+
+        Not so where its handler waits and others go on: what they owe the peer must not wait as well.
+        """
+        if peer is not self._handling or gevent.getcurrent() is not self._tasks.get(peer.id):
             self._dirty.append(peer.id)
             self._timers.arm(Timeline.STEADY, -inf, "dirty peers", self._run_dirty_passes)
 

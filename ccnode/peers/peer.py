@@ -167,6 +167,12 @@ class Peer(ABC):
     def disconnect(self, reason: str) -> None:
         """Mark the connection for closing; the first reason given stays. Never blocks."""
 
+    def wait_drained(self) -> None:
+        """Wait until what is queued for it has gone, but for a buffer's worth. For its own handlers only.
+
+        Whoever sends much in one handler calls this in between. Peers without a queue never wait.
+        """
+
     @property
     def inbound(self) -> bool:
         return self.connection_type is ConnectionType.INBOUND
