@@ -73,6 +73,8 @@ MAINNET = ChainParams(
     presync_period=641,
     presync_buffer=15_218,
     prune_after_height=100_000,
+    assumed_blocks_gb=856,
+    assumed_coins_gb=14,
     headers_only=True,
 )
 
@@ -101,6 +103,8 @@ TESTNET3 = ChainParams(
     prefixes=_TEST_PREFIXES,
     presync_period=673,
     presync_buffer=14_460,
+    assumed_blocks_gb=245,
+    assumed_coins_gb=19,
     headers_only=True,
 )
 
@@ -121,6 +125,8 @@ TESTNET4 = ChainParams(
     prefixes=_TEST_PREFIXES,
     presync_period=606,
     presync_buffer=16_092,
+    assumed_blocks_gb=31,
+    assumed_coins_gb=2,
 )
 
 _DEFAULT_SIGNET_CHALLENGE = bytes.fromhex(
@@ -146,6 +152,8 @@ SIGNET = ChainParams(
     prefixes=_TEST_PREFIXES,
     presync_period=620,
     presync_buffer=15_724,
+    assumed_blocks_gb=24,
+    assumed_coins_gb=4,
 )
 
 REGTEST = ChainParams(
@@ -203,4 +211,6 @@ def signet_params(challenge: bytes) -> ChainParams:
         fixed_seeds=(),
         minimum_chain_work=0,
         assumevalid=None,
+        assumed_blocks_gb=0,
+        assumed_coins_gb=0,
     )

@@ -79,6 +79,8 @@ class ChainParams:
     presync_buffer: int  # headers held back there before they are released
     prune_after_height: int = 1000
     mockable: bool = False  # whether setmocktime and mockscheduler are allowed
+    assumed_blocks_gb: int = 0  # what block files of a whole chain take, in 10**9 bytes; 0 if nobody knows
+    assumed_coins_gb: int = 0  # the same for the coins
     headers_only: bool = False  # what `sync` is where nobody says: headers, and not blocks
 
     @property
