@@ -75,19 +75,15 @@ class BlockTable:
         """Number of its arrival, from 1 on; below 1 for a block that a person prefers; 0 for one that never came."""
         return self._sequences[n] if n < len(self._flags) else 0
 
-    def position(self, n: int) -> FilePosition:
-        """Where the block is. ValueError if its data is not there."""
-        if not self.have_data(n):
-            raise ValueError(f"no data of block {n}")
-        return FilePosition(self._files[n], self._offsets[n])
+    def data_position(self, n: int) -> FilePosition | None:
+        """Where the block is; None if its data is not there."""
+        return FilePosition(self._files[n], self._offsets[n]) if self.have_data(n) else None
 
-    def undo_position(self, n: int) -> FilePosition:
-        """Where its undo data is: in the undo file with the number of its block file. ValueError if there is none."""
-        if not self.have_undo(n):
-            raise ValueError(f"no undo data of block {n}")
-        return FilePosition(self._files[n], self._undo_offsets[n])
+    def undo_position(self, n: int) -> FilePosition | None:
+        """Where its undo data is: in the undo file with the number of its block file; None if there is none."""
+        return FilePosition(self._files[n], self._undo_offsets[n]) if self.have_undo(n) else None
 
-    def set_data(self, n: int, position: FilePosition, tx_count: int) -> None:
+    def add_data(self, n: int, position: FilePosition, tx_count: int) -> None:
         """The block was stored. It counts as arrived now, unless it has been here before."""
         self._grow(n)
         self._flags[n] |= _HAVE_DATA
@@ -98,10 +94,10 @@ class BlockTable:
             self._next_sequence += 1
         self.dirty.add(n)
 
-    def set_undo(self, n: int, position: FilePosition) -> None:
-        """Its undo data was stored, in the undo file with the number of its block file."""
+    def add_undo(self, n: int, offset: int) -> None:
+        """Its undo data was stored, at ``offset`` of its undo file."""
         self._flags[n] |= _HAVE_UNDO
-        self._undo_offsets[n] = position.offset
+        self._undo_offsets[n] = offset
         self.dirty.add(n)
 
     def link(self, n: int, parent_chain_tx: int) -> None:
