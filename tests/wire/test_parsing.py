@@ -111,16 +111,25 @@ def test_malformed_transactions_are_refused(transaction):
     assert not assert_read_alike(HEADER + b"\1" + VERSION + transaction + LOCKTIME + bytes(40))
 
 
+COIN = OutPoint(bytes(32), 1)
+
+
 @pytest.mark.parametrize("size", [0xFC, 0xFD, 0xFFFF, 0x10000])
-def test_lengths_of_every_width(size):
+def test_scripts_of_every_length(size):
     script = b"\x51" * size
-    coin = OutPoint(bytes(32), 1)
-    wide = TxIn(coin, script, 7, (b"", script)), TxIn(coin, b"", 8, (b"\1",) * size)
-    assert assert_read_alike(HEADER + encode_transactions((Transaction(1, wide, (TxOut(-1, script),), 9),)))
-    many = Transaction(1, (TxIn(coin, b"", 0),) * size, (TxOut(0, b""),) * size, 0)
-    assert assert_read_alike(HEADER + encode_transactions((many,)))
-    empty = Transaction(1, (), (), 0)
+    vin = TxIn(COIN, script, 7, (b"", script)), TxIn(COIN, b"", 8, (b"\1",))
+    assert assert_read_alike(HEADER + encode_transactions((Transaction(1, vin, (TxOut(-1, script),), 9),)))
+
+
+@pytest.mark.parametrize("size", [0xFC, 0xFD, 0x10000])
+def test_vectors_of_every_length(size):
+    one_in, one_out, empty = TxIn(COIN, b"", 0), TxOut(0, b""), Transaction(1, (), (), 0)
     assert assert_read_alike(HEADER + encode_transactions((empty,) * size))
+    outputs = Transaction(1, (one_in,), (one_out,) * size, 0)
+    assert assert_read_alike(HEADER + encode_transactions((outputs,)))
+    witness = TxIn(COIN, b"", 0, (b"\1",) * size)
+    inputs = (witness, *[one_in] * min(size, 300))
+    assert assert_read_alike(HEADER + encode_transactions((Transaction(1, inputs, (), 0),)))
 
 
 def test_a_declared_count_costs_nothing():
