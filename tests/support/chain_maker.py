@@ -14,6 +14,7 @@ from hashlib import sha256
 GENESIS_HASH = bytes.fromhex("0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206")[::-1]
 GENESIS_TIME = 1296688602
 BITS = 0x207FFFFF
+TARGET = 0x7FFFFF << 232
 MATURITY = 100
 OP_TRUE = b"\x51"
 SPACING = 600
@@ -155,7 +156,7 @@ class ChainMaker:
         head = struct.pack("<I", version) + self.hash + merkle_root([made.txid for made in every])
         head += struct.pack("<II", self.time, BITS)
         nonce = 0
-        while sha256d(head + struct.pack("<I", nonce))[31] > 0x7F:
+        while int.from_bytes(sha256d(head + struct.pack("<I", nonce)), "little") > TARGET:
             nonce += 1
         header = head + struct.pack("<I", nonce)
         raw = header + compact_size(len(every)) + b"".join(made.raw for made in every)
