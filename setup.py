@@ -16,7 +16,7 @@ TEST = [
     "python-bitcoinrpc>=1.0",
     "btclib>=2026.10; python_version >= '3.11'",
 ]
-BLOCKS = ["py-bitcoinkernel==0.1.0a5", "cryptography>=43", "siphashc>=2.5", "mmh3>=5"]
+BLOCKS = ["py-bitcoinkernel==0.1.0a5", "cryptography>=43", "siphashc>=2.5", "mmh3>=5", "lmdb>=2.0"]
 DEV = [*TEST, *BLOCKS, "ruff>=0.14", "mypy>=1.18", "import-linter>=2.5", "types-PyYAML", "types-psutil"]
 
 setup(

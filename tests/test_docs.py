@@ -120,7 +120,7 @@ def test_dependencies_have_a_reason() -> None:
     modules = {"gevent": "gevent", "dnspython": "dns", "sqlite-utils": "sqlite_utils", "PyYAML": "yaml"}
     modules |= {"prompt-toolkit": "prompt_toolkit", "rich": "rich", "psutil": "psutil", "embit": "embit"}
     modules |= {"prometheus-client": "prometheus_client", "py-bitcoinkernel": "pbk", "cryptography": "cryptography"}
-    modules |= {"siphashc": "siphashc", "mmh3": "mmh3"}
+    modules |= {"siphashc": "siphashc", "mmh3": "mmh3", "lmdb": "lmdb"}
     assert table == set(modules)
     for name, module in modules.items():
         assert re.search(rf"^\s*(?:from|import) {module}\b", source, re.MULTILINE), name
