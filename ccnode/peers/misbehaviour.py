@@ -52,6 +52,11 @@ class Violation(Enum):
     INVALID_HEADER = ("invalid-header", 100, True)
     """Breaks a rule of its place in the chain, other than `TIME_TOO_OLD`."""
     INVALID_PARENT = ("invalid-parent", 100, True)
+    MISSING_PARENT = ("missing-parent", 10, True)
+    """A block whose parent's header is unknown."""
+    MUTATED_BLOCK = ("mutated-block", 100, True)
+    """Transactions or witnesses that the header does not commit to."""
+    INVALID_BLOCK = ("invalid-block", 100, True)
 
     def __init__(self, label: str, points: int, punished: bool) -> None:
         self.label = label

@@ -3,11 +3,11 @@
 If the tip has not moved for three block intervals, one more full-relay connection is allowed: all our peers may be
 on the wrong side of a partition. Whoever announced a new block last the longest ago is dropped afterwards, so that a
 useful newcomer stays. Block-relay-only peers rotate in the same way: an extra one every few minutes, and the newer of
-the two newest goes, unless it gave us a block more recently than the other.
+the two newest goes, unless it gave us a block more recently than the other. Nobody goes who owes us a block.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ccnode.chain.headers import HeaderChain
@@ -43,15 +43,21 @@ class OutboundPeer:
     peer: Peer
     last_announcement: float
     """Wall time at which it last gave us a header of a new best chain; 0 for never."""
+    last_useful: float
+    """Wall time of its last new block; where only headers are wanted, of its last new header."""
     protected: bool
+    in_flight: int
+    """Blocks that it owes us."""
 
 
 class ExtraPeers:
     """Judges the tip, and names the outbound peers that are too many."""
 
-    def __init__(self, chain: HeaderChain, clock: Clock) -> None:
+    def __init__(self, chain: HeaderChain, clock: Clock, downloading: Callable[[], bool] = lambda: False) -> None:
+        """:param downloading: whether any block is on its way: then the tip is about to move."""
         self._chain = chain
         self._clock = clock
+        self._downloading = downloading
         self._last_tip_change = clock.now()
         self._next_stale_check = 0.0
         self.stale = False
@@ -65,7 +71,8 @@ class ExtraPeers:
         now = self._clock.now()
         if now > self._next_stale_check:
             self._next_stale_check = now + STALE_CHECK_SECONDS
-            self.stale = self._last_tip_change < now - STALE_SPACINGS * self._chain.params.spacing
+            unmoved = self._last_tip_change < now - STALE_SPACINGS * self._chain.params.spacing
+            self.stale = unmoved and not self._downloading()
             if self.stale:
                 minutes = (now - self._last_tip_change) / 60
                 log.info("the tip has not moved for %.0f minutes; trying one more outbound peer", minutes)
@@ -77,8 +84,7 @@ class ExtraPeers:
 
     def tip_is_near_present(self) -> bool:
         """Whether blocks can be expected to follow one another as they are found."""
-        index = self._chain.index
-        return index.time(index.tip) > self._clock.now() - FRESH_SPACINGS * self._chain.params.spacing
+        return is_near_present(self._chain, self._clock)
 
     def one_too_many(self, peers: Iterable[OutboundPeer], full_relay: int, block_relay: int) -> list[Peer]:
         """The peers to disconnect now, at most one of each kind, given how many of each there should be."""
@@ -88,12 +94,13 @@ class ExtraPeers:
 
     def _extra_block_relay(self, everyone: list[OutboundPeer], target: int) -> Peer | None:
         kind = ConnectionType.BLOCK_RELAY_ONLY
-        peers = sorted((item.peer for item in everyone if item.peer.connection_type is kind), key=lambda peer: peer.id)
+        peers = sorted((item for item in everyone if item.peer.connection_type is kind), key=lambda item: item.peer.id)
         if len(peers) <= target or len(peers) < 2:
             return None
         newest, second = peers[-1], peers[-2]
-        chosen = second if _last_useful(newest) > _last_useful(second) else newest
-        return chosen if self._clock.now() - chosen.connected_at >= MINIMUM_CONNECT_TIME else None
+        chosen = second if newest.last_useful > second.last_useful else newest
+        lasted = self._clock.now() - chosen.peer.connected_at >= MINIMUM_CONNECT_TIME
+        return chosen.peer if lasted and not chosen.in_flight else None
 
     def _extra_full_relay(self, everyone: list[OutboundPeer], target: int) -> Peer | None:
         kind = ConnectionType.OUTBOUND_FULL_RELAY
@@ -108,10 +115,12 @@ class ExtraPeers:
         choice = [item for item in full if not item.protected and lasting.count(item.peer.address.network) != 1]
         if not choice:
             return None
-        worst = min(choice, key=lambda item: (item.last_announcement, -item.peer.id)).peer
-        return worst if self._clock.now() - worst.connected_at > MINIMUM_CONNECT_TIME else None
+        worst = min(choice, key=lambda item: (item.last_announcement, -item.peer.id))
+        lasted = self._clock.now() - worst.peer.connected_at > MINIMUM_CONNECT_TIME
+        return worst.peer if lasted and not worst.in_flight else None
 
 
-def _last_useful(peer: Peer) -> float:
-    """Wall time of its last new block; without blocks, of its last new header, which is worth as much to us."""
-    return max(peer.last_block, peer.last_header)
+def is_near_present(chain: HeaderChain, clock: Clock) -> bool:
+    """Whether the tip is young enough for new blocks to be fetched as they are announced (Core: ``CanDirectFetch``)."""
+    index = chain.index
+    return index.time(index.tip) > clock.now() - FRESH_SPACINGS * chain.params.spacing

@@ -19,7 +19,7 @@ all withhold the best chain.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ccnode.chain.batch import HIGH_HASH, NON_CONTINUOUS, HeaderBatch
 from ccnode.chain.headers import HeaderChain
@@ -91,9 +91,14 @@ class HeaderSync:
         self._misbehaviour = misbehaviour
         self._clock = clock
         self._rng = rng
+        self._announced: Callable[[SyncPeer, int], None] = lambda _state, _last: None
         self._last_inv_hash: bytes | None = None
         self._waiting: set[int] = set()
         """Ids of peers that have batches waiting for their parent."""
+
+    def tells_of(self, announced: Callable[[SyncPeer, int], None]) -> None:
+        """Set who hears of the last entry of each message of valid headers, and whose it was."""
+        self._announced = announced
 
     # -- handlers ------------------------------------------------------------------------------------------------
 
@@ -145,6 +150,13 @@ class HeaderSync:
         if nothing_to_say:
             self._answered(state)
         self.ask(state, self._index.locator(self._index.best_header))
+
+    def look_up_announced(self, state: SyncPeer) -> None:
+        """The header of what the peer announced may have come from another (Core: ``ProcessBlockAvailability``)."""
+        if state.last_unknown is not None:
+            entry = self._index.find(state.last_unknown)
+            if entry is not None:
+                self._note_has(state, entry)
 
     # -- asking --------------------------------------------------------------------------------------------------
 
@@ -328,6 +340,8 @@ class HeaderSync:
             if result.accepted and self._index.chain_work(result.last) > best_work:
                 state.last_announcement = state.peer.last_header = self._clock.now()
                 state.peer.mark_dirty()
+            if result.verdict is None:
+                self._announced(state, result.last)
         if result.verdict is not None or not more_follows:  # what follows a refused header is of no use either
             self._leadership.finished(state)
         if result.verdict is None and not more_follows and state.best_known is not None:

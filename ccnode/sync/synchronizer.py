@@ -1,24 +1,27 @@
 """The sync room's front door: handlers by message type, peers coming and going, the periodic pass."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import Any, Protocol
 
 from ccnode.chain.headers import AcceptResult, HeaderChain
 from ccnode.clock import Clock
 from ccnode.peers.misbehaviour import Misbehaviour
 from ccnode.peers.peer import Peer
 from ccnode.rng import Rng
+from ccnode.sync.download import BlockDownload, Blocks
 from ccnode.sync.extra import OutboundPeer
 from ccnode.sync.headers import HeaderSync
 from ccnode.sync.leader import Leadership
 from ccnode.sync.progress import ProgressMeter, SyncProgress
+from ccnode.sync.receipt import BlockReceipt
 from ccnode.sync.serve import HeaderServer
 from ccnode.sync.state import MAX_HEADERS, SyncPeer
 from ccnode.sync.watch import ChainSyncWatch
+from ccnode.wire.blocks import Block
 from ccnode.wire.headers import GetHeaders, Headers
-from ccnode.wire.inventory import Inv
+from ccnode.wire.inventory import Inv, NotFound
 from ccnode.wire.message import Message
 
 
@@ -37,6 +40,23 @@ class PeerSyncInfo:
     """Headers per second over its last full batches."""
     waiting_batches: int
     asked_seconds_ago: float | None
+    synced_blocks: int
+    """Up to which we have all blocks of its chain."""
+    in_flight: Sequence[int]
+    """Heights of the blocks that it owes us, in the order of the requests."""
+
+
+class Serving(Protocol):
+    """What serves blocks to peers."""
+
+    @property
+    def handlers(self) -> Mapping[type[Message], Callable[[Peer, Any], None]]:
+        """By the type of the request."""
+        ...
+
+    def left(self, peer: Peer) -> None:
+        """``peer`` is gone."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +71,24 @@ class WaitingHeaders:
     """Until they are forgotten; 0 or less once that is due."""
 
 
-_UNKNOWN = PeerSyncInfo(None, -1, -1, False, False, None, 0, None)
+_UNKNOWN = PeerSyncInfo(None, -1, -1, False, False, None, 0, None, -1, ())
 
 
 class Synchronizer:
-    """Header synchronisation as a whole."""
+    """The synchronisation of headers, and of blocks if they are wanted."""
 
     def __init__(
-        self, chain: HeaderChain, misbehaviour: Misbehaviour, clock: Clock, rng: Rng, *, announces: bool
+        self,
+        chain: HeaderChain,
+        misbehaviour: Misbehaviour,
+        clock: Clock,
+        rng: Rng,
+        *,
+        announces: bool,
+        blocks: Blocks | None = None,
+        serving: Serving | None = None,
     ) -> None:
+        """:param blocks: where blocks go; None for headers only."""
         self._chain = chain
         self._clock = clock
         self._peers: dict[int, SyncPeer] = {}
@@ -69,22 +98,39 @@ class Synchronizer:
         self._watch = ChainSyncWatch(chain, self._headers.ask)
         self._server = HeaderServer(chain, self._peers, clock, announces=announces)
         self._meter = ProgressMeter(chain, self._peers, self._leadership, clock)
-        self.handlers: Mapping[type[Message], Callable[[Peer, Any], None]] = {
+        self._serving = serving
+        self.handlers: dict[type[Message], Callable[[Peer, Any], None]] = {
             Headers: self._headers.on_headers,
             Inv: self._headers.on_inv,
             GetHeaders: self._server.on_getheaders,
+            **(serving.handlers if serving is not None else {}),
         }
+        self._download = None if blocks is None else self._open_download(blocks, misbehaviour)
         chain.subscribe(self._server.tip_changed)
+
+    def _open_download(self, blocks: Blocks, misbehaviour: Misbehaviour) -> BlockDownload:
+        download = BlockDownload(self._chain, blocks, self._clock)
+        receipt = BlockReceipt(self._chain, blocks, download, misbehaviour, self._clock)
+        self._headers.tells_of(download.announced)
+        self.handlers[Block] = receipt.wait_on_block
+        self.handlers[NotFound] = download.on_notfound
+        return download
 
     def joined(self, peer: Peer) -> None:
         """``peer`` completed its handshake."""
-        self._leadership.joined(peer)
+        state = self._leadership.joined(peer)
+        if self._download is not None:
+            self._download.joined(state)
         peer.mark_dirty()
 
     def left(self, peer: Peer) -> None:
         """``peer`` is gone."""
         self._leadership.left(peer)
         self._watch.left(peer.id)
+        if self._download is not None:
+            self._download.left(peer)
+        if self._serving is not None:
+            self._serving.left(peer)
 
     def send_pass(self, peer: Peer, now: float) -> tuple[float, float]:
         """Send what a handshaked peer is owed; returns when to look again: (wall seconds, steady seconds)."""
@@ -96,15 +142,36 @@ class Synchronizer:
         self._watch.showed_chain(state)
         wall, steady = self._leadership.send_pass(state, now)
         self._server.send_pass(state)
-        return min(wall, self._watch.send_pass(state, now)), steady
+        wall = min(wall, self._watch.send_pass(state, now))
+        if self._download is not None and not peer.closing:
+            self._headers.look_up_announced(state)
+            wall = min(wall, self._download.send_pass(peer, now))
+        return wall, steady
 
     def outbound_peers(self) -> list[OutboundPeer]:
         """The handshaked outbound peers, as ``extra.py`` judges them."""
         return [
-            OutboundPeer(state.peer, state.last_announcement, self._watch.is_protected(peer_id))
+            OutboundPeer(
+                state.peer,
+                last_announcement=state.last_announcement,
+                last_useful=state.peer.last_header if self._download is None else state.peer.last_block,
+                protected=self._watch.is_protected(peer_id),
+                in_flight=len(self._heights_in_flight(peer_id)),
+            )
             for peer_id, state in self._peers.items()
             if not state.peer.inbound
         ]
+
+    def downloading(self) -> bool:
+        """Whether a peer owes us a block."""
+        return self._download is not None and bool(self._download.in_flight)
+
+    def request_block(self, peer_id: int, entry: int) -> str | None:
+        """Have a peer asked for one block; returns why that cannot be, in Core's words."""
+        return "Block download is off" if self._download is None else self._download.request(peer_id, entry)
+
+    def _heights_in_flight(self, peer_id: int) -> Sequence[int]:
+        return () if self._download is None else self._download.heights_in_flight(peer_id)
 
     def submit_header(self, header: bytes) -> AcceptResult:
         """Take one header from a person or a miner, by the rules for everybody's."""
@@ -138,6 +205,8 @@ class Synchronizer:
             rate=state.rate(),
             waiting_batches=len(state.waiting),
             asked_seconds_ago=None if asked is None else self._clock.steady() - asked,
+            synced_blocks=-1 if self._download is None else self._download.common_height(peer_id),
+            in_flight=self._heights_in_flight(peer_id),
         )
 
     def _is_unknown(self, announced: bytes | None) -> bool:

@@ -44,6 +44,7 @@ def classic() -> Court:
 PUNISHED_TODAY = {
     *("oversize-list", "non-continuous-headers", "high-hash"),
     *("time-too-old", "invalid-header", "invalid-parent"),
+    *("missing-parent", "mutated-block", "invalid-block"),
 }
 
 
@@ -94,6 +95,9 @@ def test_the_points_are_those_of_the_classic_table() -> None:
         "time-too-old": 0,
         "invalid-header": 100,
         "invalid-parent": 100,
+        "missing-parent": 10,
+        "mutated-block": 100,
+        "invalid-block": 100,
     }
 
 

@@ -367,7 +367,11 @@ class Node(Host):
     def _outbound_peers(self) -> list[OutboundPeer]:
         if self.sync is not None:
             return self.sync.outbound_peers()
-        return [OutboundPeer(end, 0.0, False) for end in self.ends.values() if not end.inbound]
+        return [
+            OutboundPeer(end, 0.0, last_useful=0.0, protected=False, in_flight=0)
+            for end in self.ends.values()
+            if not end.inbound
+        ]
 
     # -- DnsSeeding ----------------------------------------------------------------------------------------------
 

@@ -121,10 +121,18 @@ def test_an_extra_peer_that_went_ends_the_search_until_the_tip_is_judged_again()
     assert extra.check_tip()
 
 
-def outbound(number: int, kind: ConnectionType, announced: float = 0.0, *, protected: bool = False) -> OutboundPeer:
+def outbound(
+    number: int,
+    kind: ConnectionType,
+    announced: float = 0.0,
+    *,
+    useful: float = 0.0,
+    protected: bool = False,
+    in_flight: int = 0,
+) -> OutboundPeer:
     peer = established_peer(number, kind)
     peer.connected_at = 0.0
-    return OutboundPeer(peer, announced, protected)
+    return OutboundPeer(peer, announced, last_useful=useful, protected=protected, in_flight=in_flight)
 
 
 def too_many(room: SyncRoom, peers: list[OutboundPeer]) -> list[int]:
@@ -157,10 +165,28 @@ def test_of_the_two_newest_block_relay_peers_the_less_useful_goes() -> None:
     peers = [outbound(number, BLOCK) for number in (1, 2, 3)]
     assert too_many(room, peers[:2]) == []
     assert too_many(room, peers) == [3]
-    peers[2].peer.last_header = 7.0
+    peers[2] = outbound(3, BLOCK, useful=7.0)
     assert too_many(room, peers) == [2]
-    peers[1].peer.last_block = 8.0
+    peers[1] = outbound(2, BLOCK, useful=8.0)
     assert too_many(room, peers) == [3]
+
+
+@pytest.mark.parametrize("kind", [FULL, BLOCK])
+def test_who_owes_us_a_block_is_no_extra_peer(kind: ConnectionType) -> None:
+    room, _line = room_with_tip()
+    peers = [outbound(number, kind) for number in (1, 2)]
+    assert too_many(room, [*peers, outbound(3, kind, in_flight=1)]) == []
+
+
+def test_while_a_block_is_on_its_way_the_tip_is_not_stale() -> None:
+    room, _line = room_with_tip()
+    on_their_way = [object()]
+    extra = ExtraPeers(room.chain, room.clock, downloading=lambda: bool(on_their_way))
+    room.clock.advance(3 * 600 + 1)
+    assert not extra.check_tip()
+    on_their_way.clear()
+    room.clock.advance(STALE_CHECK_SECONDS + 1)
+    assert extra.check_tip()
 
 
 def test_nobody_goes_in_the_first_half_minute() -> None:

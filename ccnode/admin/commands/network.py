@@ -79,8 +79,8 @@ def ping(context: AdminContext) -> None:
   "bip152_hb_from": true|false,
   "presynced_headers": n,            height of headers looked at but not stored, -1 if that is not going on
   "synced_headers": n,               height of the last header we have in common, -1 if unknown
-  "synced_blocks": -1,               the node has headers only
-  "inflight": [],
+  "synced_blocks": n,                height up to which we have all blocks of its chain, -1 if unknown
+  "inflight": [n, ...],              heights of the blocks it was asked for and has not sent yet
   "addr_relay_enabled": true|false,  whether addresses go to the peer
   "addr_processed": n,               addresses taken from it
   "addr_rate_limited": n,            addresses dropped because they were too many
@@ -139,8 +139,8 @@ def _peer_info(context: AdminContext, peer: Peer, now: float) -> dict[str, objec
         "bip152_hb_from": peer.compact_blocks_high_bandwidth,
         "presynced_headers": sync.presynced_headers,
         "synced_headers": sync.synced_headers,
-        "synced_blocks": -1,
-        "inflight": [],
+        "synced_blocks": sync.synced_blocks,
+        "inflight": list(sync.in_flight),
         "addr_relay_enabled": gossip.relay_enabled,
         "addr_processed": gossip.processed,
         "addr_rate_limited": gossip.rate_limited,
