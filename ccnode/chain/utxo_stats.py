@@ -41,7 +41,7 @@ class UtxoStats:
 
 
 def utxo_stats(coins: Iterable[tuple[bytes, bytes]], kind: UtxoHash) -> UtxoStats:
-    """The figures of ``coins``: pairs of outpoint and coin (`ccnode.chain.coins`), in the order of the outpoints' bytes."""
+    """The figures of ``coins``: outpoint and coin (`ccnode.chain.coins`), in the order of the outpoints' bytes."""
     transactions = count = bogosize = total = 0
     hasher = _hasher(kind)
     for _txid, group in groupby(coins, key=lambda pair: pair[0][:TXID_SIZE]):
