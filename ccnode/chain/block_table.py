@@ -8,9 +8,9 @@ A block's data may come before its parent's. `BlockTable.chain_tx`, the number o
 the block, is 0 until the data of all its ancestors has been here: such a block cannot be connected yet. It stays when
 the data is pruned; `BlockTable.have_data` does not.
 
-Of two blocks with equal work the one whose data came first wins, so arrival is numbered (`BlockTable.sequence`); a
-person's preference is a negative number. A record on disk keeps the order of arrival; of a preference it keeps no more
-than that the block came before all others.
+Of two blocks with equal work the one that could be connected first wins, so blocks are numbered in the order in which
+their data and that of all their ancestors was complete (`BlockTable.sequence`); a person's preference is a negative
+number. A record on disk keeps the order; of a preference it keeps no more than that the block came before all others.
 
 Changes gather in `BlockTable.dirty` until a flush takes them.
 """
@@ -72,7 +72,7 @@ class BlockTable:
         return self._chain_tx[n] if n < len(self._flags) else 0
 
     def sequence(self, n: int) -> int:
-        """Number of its arrival, from 1 on; below 1 for a block that a person prefers; 0 for one that never came."""
+        """Its number in the order of linking, from 1 on; 0 before `link`; negative where a person prefers the block."""
         return self._sequences[n] if n < len(self._flags) else 0
 
     def data_position(self, n: int) -> FilePosition | None:
@@ -84,14 +84,11 @@ class BlockTable:
         return FilePosition(self._files[n], self._undo_offsets[n]) if self.have_undo(n) else None
 
     def add_data(self, n: int, position: FilePosition, tx_count: int) -> None:
-        """The block was stored. It counts as arrived now, unless it has been here before."""
+        """The block was stored."""
         self._grow(n)
         self._flags[n] |= _HAVE_DATA
         self._files[n], self._offsets[n] = position.file, position.offset
         self._tx_counts[n] = tx_count
-        if not self._sequences[n]:
-            self._sequences[n] = self._next_sequence
-            self._next_sequence += 1
         self.dirty.add(n)
 
     def add_undo(self, n: int, offset: int) -> None:
@@ -103,6 +100,9 @@ class BlockTable:
     def link(self, n: int, parent_chain_tx: int) -> None:
         """All ancestors' data has been here, with ``parent_chain_tx`` transactions; 0 for the genesis block."""
         self._chain_tx[n] = parent_chain_tx + self._tx_counts[n]
+        if not self._sequences[n]:
+            self._sequences[n] = self._next_sequence
+            self._next_sequence += 1
         self.dirty.add(n)
 
     def set_scripts_valid(self, n: int, valid: bool = True) -> None:
