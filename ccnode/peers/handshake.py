@@ -24,6 +24,7 @@ from types import MappingProxyType
 
 from ccnode.clock import Clock
 from ccnode.peers.peer import AUTOMATIC_OUTBOUND, ConnectionType, HandshakeStage, Peer
+from ccnode.peers.permissions import Permission
 from ccnode.peers.time_offsets import TimeOffsets
 from ccnode.rng import Rng
 from ccnode.wire.address import NetworkAddress
@@ -115,6 +116,7 @@ class Handshake:
     def start(self, peer: Peer) -> None:
         """A connection is up: the side that dialed speaks first."""
         peer.local_nonce = self._rng.getrandbits(64) or 1
+        peer.our_services = self._services_for(peer)
         if not peer.inbound:
             self._open_nonces.add(peer.local_nonce)
             peer.send(self._our_version(peer))
@@ -218,16 +220,21 @@ class Handshake:
             return ServiceFlags(0)
         return desirable_services(offered, self._limited_peers_suffice()) & ~ServiceFlags(offered)
 
+    def _services_for(self, peer: Peer) -> int:
+        """What the peer is offered: bloom filters, if we have blocks, by permission too."""
+        by_permission = peer.inbound and Permission.BLOOM_FILTER in peer.permissions
+        return self.services | (ServiceFlags.BLOOM if by_permission and self.services & ServiceFlags.WITNESS else 0)
+
     def _our_version(self, peer: Peer) -> Version:
         """Tells the peer its own address, where that means anything, and nothing about ours (Core: PushNodeVersion)."""
         address = peer.address
         tellable = address.is_routable() and address.is_v1_compatible() and not self._is_proxy(address)
         return Version(
             version=PROTOCOL_VERSION,
-            services=self.services,
+            services=peer.our_services,
             timestamp=int(self._clock.now()),
             addr_recv=ServiceAddress(0, address) if tellable else ServiceAddress(),
-            addr_from=ServiceAddress(self.services),
+            addr_from=ServiceAddress(peer.our_services),
             nonce=peer.local_nonce,
             user_agent=self.user_agent.encode("ascii"),
             start_height=self._our_height(),

@@ -42,6 +42,8 @@ class Violation(Enum):
     BEFORE_VERSION = ("before-version", 1, False)
     BEFORE_VERACK = ("before-verack", 1, False)
     BLOOM_NOT_OFFERED = ("bloom-not-offered", 100, False)
+    BAD_BLOOM_FILTER = ("bad-bloom-filter", 100, True)
+    """Over its limits, or added to where there is none."""
     OVERSIZE_LIST = ("oversize-list", 20, True)
     """More than 1000 addresses, 50,000 inventory items or 2000 headers in one message."""
     UNCONNECTING_HEADERS = ("unconnecting-headers", 20, False)

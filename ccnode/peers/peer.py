@@ -76,6 +76,7 @@ class Peer(ABC):
         "misbehaviour_score",
         "name",
         "offers_compact_blocks",
+        "our_services",
         "permissions",
         "ping_nonce",
         "ping_requested",
@@ -123,6 +124,7 @@ class Peer(ABC):
         self.version = 0
         self.common_version = 0
         self.services = 0
+        self.our_services = 0
         self.user_agent = ""
         self.start_height = -1
         self.relay = True
@@ -167,7 +169,7 @@ class Peer(ABC):
     def disconnect(self, reason: str) -> None:
         """Mark the connection for closing; the first reason given stays. Never blocks."""
 
-    def wait_drained(self) -> None:
+    def wait_drained(self) -> None:  # noqa: B027  # to have no queue is the ordinary case
         """Wait until what is queued for it has gone, but for a buffer's worth. For its own handlers only.
 
         Whoever sends much in one handler calls this in between. Peers without a queue never wait.

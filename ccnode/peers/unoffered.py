@@ -1,8 +1,9 @@
 """Messages that ask for what we do not offer, or send what we did not ask for.
 
-A headers-only node serves no blocks, transactions, filters or mempool. Core's answer to each is kept: requests for
-services whose bit we do not set end the connection, requests for data that is not there are met with silence, but not
-if they ask for more than the protocol allows. Who was given the permission to ask is met with silence as well.
+A headers-only node serves no blocks, transactions, filters or mempool, and one with blocks serves filters only if told
+to. Core's answer to each is kept: requests for services whose bit we do not set end the connection, requests for data
+that is not there are met with silence, but not if they ask for more than the protocol allows. Who was given the
+permission to ask is met with silence as well. What the node does serve has handlers that come before those here.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from ccnode.peers.permissions import Permission
 from ccnode.wire.headers import GetBlocks
 from ccnode.wire.inventory import GetData
 from ccnode.wire.message import Message
-from ccnode.wire.protocol import NO_BLOOM_VERSION
+from ccnode.wire.protocol import NO_BLOOM_VERSION, ServiceFlags
 from ccnode.wire.serialize import OversizeError
 
 REFUSED: Mapping[str, str] = MappingProxyType(
@@ -32,6 +33,14 @@ REFUSED: Mapping[str, str] = MappingProxyType(
 )
 """Command -> why it ends the connection, whatever it carries: these are not decoded."""
 
+_SERVICES: Mapping[str, ServiceFlags] = MappingProxyType(
+    {
+        **dict.fromkeys(("filterload", "filteradd", "filterclear", "mempool"), ServiceFlags.BLOOM),
+        **dict.fromkeys(("getcfilters", "getcfheaders", "getcfcheckpt"), ServiceFlags.COMPACT_FILTERS),
+    }
+)
+"""Command -> the service that it makes use of."""
+
 _TOLERATED: Mapping[str, tuple[Permission, ...]] = MappingProxyType(
     {"mempool": (Permission.MEMPOOL, Permission.NO_BAN), "tx": (Permission.RELAY,)}
 )
@@ -43,6 +52,11 @@ _DISCONNECTING = frozenset({"getheaders", "getblocks"})
 """Commands whose excess costs the connection only; any other list over its limit is misbehaviour."""
 
 _ADDRESSES = frozenset({"addr", "addrv2"})
+
+
+def offered(peer: Peer, command: str) -> bool:
+    """Whether ``peer`` was told of the service that a command of `REFUSED` makes use of."""
+    return bool(peer.our_services & _SERVICES.get(command, ServiceFlags.NONE))
 
 
 def refuse(peer: Peer, command: str, misbehaviour: Misbehaviour) -> None:
@@ -65,7 +79,11 @@ HANDLERS: Mapping[type[Message], Callable[[Peer, Any], None]] = MappingProxyType
 
 def oversize(peer: Peer, error: OversizeError, misbehaviour: Misbehaviour) -> None:
     """A list was longer than the protocol allows."""
-    if error.command in _DISCONNECTING:
+    if error.command in REFUSED and not offered(peer, error.command):
+        refuse(peer, error.command, misbehaviour)
+    elif error.command in _BLOOM:
+        misbehaviour.report(peer, Violation.BAD_BLOOM_FILTER, str(error))
+    elif error.command in _DISCONNECTING:
         peer.disconnect(str(error))
     elif error.command in _ADDRESSES and peer.connection_type is ConnectionType.BLOCK_RELAY_ONLY:
         return  # no addresses are taken from it, however many

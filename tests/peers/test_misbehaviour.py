@@ -44,7 +44,7 @@ def classic() -> Court:
 PUNISHED_TODAY = {
     *("oversize-list", "non-continuous-headers", "high-hash"),
     *("time-too-old", "invalid-header", "invalid-parent"),
-    *("missing-parent", "mutated-block", "invalid-block"),
+    *("missing-parent", "mutated-block", "invalid-block", "bad-bloom-filter"),
 }
 
 
@@ -88,6 +88,7 @@ def test_the_points_are_those_of_the_classic_table() -> None:
         "before-version": 1,
         "before-verack": 1,
         "bloom-not-offered": 100,
+        "bad-bloom-filter": 100,
         "oversize-list": 20,
         "unconnecting-headers": 20,
         "non-continuous-headers": 20,

@@ -6,6 +6,7 @@ import pytest
 
 from ccnode.peers.handshake import TABLE, Handshake, desirable_services
 from ccnode.peers.peer import ConnectionType, HandshakeStage
+from ccnode.peers.permissions import Permission
 from ccnode.wire.address import NetworkAddress
 from ccnode.wire.factory import MESSAGE_TYPES
 from ccnode.wire.handshake import (
@@ -184,6 +185,28 @@ def test_no_peer_is_asked_for_transactions(kind: ConnectionType) -> None:
     desk.receive(THEIR_VERSION)
     [ours] = desk.peer.take(Version)
     assert ours.relay is False
+
+
+@pytest.mark.parametrize(
+    ("kind", "permissions", "services", "offered"),
+    [
+        (INBOUND, Permission.BLOOM_FILTER, 8, 12),
+        (INBOUND, Permission.NO_BAN, 8, 8),
+        (INBOUND, Permission.BLOOM_FILTER, 0, 0),
+        (OUTBOUND, Permission.BLOOM_FILTER, 8, 8),
+    ],
+)
+def test_bloom_filters_are_offered_by_permission(
+    kind: ConnectionType, permissions: Permission, services: int, offered: int
+) -> None:
+    desk = Desk(kind)
+    desk.handshake.services = services
+    peer = FakePeer(1, kind)
+    peer.permissions = permissions
+    desk.handshake.start(peer)
+    desk.handshake.handle(peer, THEIR_VERSION)
+    [version] = peer.take(Version)
+    assert version.services == version.addr_from.services == peer.our_services == offered
 
 
 def test_the_bytes_of_the_addresses_in_our_version() -> None:

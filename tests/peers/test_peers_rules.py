@@ -9,6 +9,7 @@ from ccnode.peers.permissions import Permission
 from ccnode.peers.unoffered import REFUSED, oversize, refuse
 from ccnode.wire.address import NetworkAddress
 from ccnode.wire.factory import MESSAGE_TYPES, MessageFactory
+from ccnode.wire.protocol import ServiceFlags
 from ccnode.wire.serialize import OversizeError, compact_size
 from tests.support.fakes import FakePeer
 
@@ -127,6 +128,29 @@ def test_a_list_over_its_limit(command: str, count: int, size: int, discouraged:
     oversize(peer, caught.value, misbehaviour)
     assert peer.closing
     assert (peer.address in discouragement) is discouraged
+
+
+@pytest.mark.parametrize(
+    ("payload", "command"),
+    [
+        (compact_size(36_001) + bytes(36_010), "filterload"),
+        (compact_size(1) + b"\0" + (51).to_bytes(4, "little") + bytes(5), "filterload"),
+        (compact_size(521) + bytes(521), "filteradd"),
+    ],
+)
+@pytest.mark.parametrize("services", [0, int(ServiceFlags.BLOOM)])
+def test_a_filter_over_its_limits_is_a_fault_where_filters_are_offered(
+    payload: bytes, command: str, services: int
+) -> None:
+    with pytest.raises(OversizeError) as caught:
+        MessageFactory().decode(command, payload)
+    misbehaviour, discouragement = judge()
+    peer = FakePeer(0, ConnectionType.INBOUND)
+    peer.our_services = services
+    oversize(peer, caught.value, misbehaviour)
+    assert peer.closing
+    assert (peer.address in discouragement) is bool(services)
+    assert (peer.disconnect_reason or "").startswith(f"{command}, but ") is not bool(services)
 
 
 def test_every_refused_message_is_one_that_exists() -> None:
