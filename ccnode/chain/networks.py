@@ -49,6 +49,7 @@ MAINNET = ChainParams(
     difficulty=BitcoinDifficulty(_LIMIT_32_BITS),
     pow_limit=_LIMIT_32_BITS,
     soft_forks=SoftForks(bip34=227_931, bip65=388_381, bip66=363_725, csv=419_328, segwit=481_824),
+    bip34_hash=from_display("000000000000024b89b42a942fe0d9fea3bb44ab7bd1b19115dd6a759c0808b8"),
     minimum_chain_work=0x1128750F82F4C366153A3A030,
     assumevalid=from_display("00000000000000000000ccebd6d74d9194d8dcdc1d177c478e094bfad51ba5ac"),
     dns_seeds=(
@@ -90,6 +91,7 @@ TESTNET3 = ChainParams(
     difficulty=BitcoinDifficulty(_LIMIT_32_BITS, allow_min_difficulty_blocks=True),
     pow_limit=_LIMIT_32_BITS,
     soft_forks=SoftForks(bip34=21_111, bip65=581_885, bip66=330_776, csv=770_112, segwit=834_624),
+    bip34_hash=from_display("0000000023b3a96d3484e5abb3755c413e7d41500f8e2a5c3f0dd01299cd8ef8"),
     minimum_chain_work=0x17DDE1C649F3708D14B6,
     assumevalid=from_display("000000007a61e4230b28ac5cb6b5e5a0130de37ac1faf2f8987d2fa6505b67f4"),
     dns_seeds=(

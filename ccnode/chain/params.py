@@ -66,6 +66,7 @@ class ChainParams:
     pow_limit: int
     spacing: int = 600  # intended seconds between blocks
     soft_forks: SoftForks = field(default_factory=SoftForks)
+    bip34_hash: bytes | None = None  # of the block at the BIP34 height: no transaction repeats on its chain (BIP30)
     minimum_chain_work: int = 0  # no chain with less work is the real one
     assumevalid: bytes | None = None
     checkpoints: Mapping[int, bytes] = field(default_factory=dict)

@@ -109,3 +109,9 @@ class ScriptVerifier(Protocol):
     ) -> ScriptFailure | None:
         """Verify all inputs; ``spent`` has the coins of each transaction after the coinbase, in input order."""
         ...
+
+    def wait_verify_transaction(
+        self, raw: bytes, spent_outputs: Sequence[bytes], flags: int, script_cache_ok: bool = True
+    ) -> ScriptFailure | None:
+        """The same of one serialized transaction, whose inputs spend these coins."""
+        ...

@@ -1,0 +1,112 @@
+"""The bodies of blocks, and their undo data: in files, behind the worker, and the latest in memory.
+
+A block that came in is connected soon, so it is kept as it was taken apart, up to `KEPT_BYTES`; any other is read again
+from its file, and compared with its header there. `Bodies.prefetch` has that done for the next block while the current
+one is being verified.
+"""
+
+from collections import OrderedDict
+from typing import Final
+
+from ccnode.chain.block_rules import is_mutated
+from ccnode.chain.block_table import BlockTable
+from ccnode.chain.index import HeaderIndex
+from ccnode.chain.params import ChainParams
+from ccnode.chain.ports import BlockStore, FilePosition, Task, Worker
+from ccnode.chain.preparation import PreparedBlock, reopen_block
+from ccnode.chain.undo import decode_undo, encode_undo
+from ccnode.errors import DecodeError, StorageError
+
+KEPT_BYTES: Final = 8_000_000
+"""Serialized bytes of blocks kept in memory. Taken apart they are five to eight times that."""
+
+
+class Bodies:
+    """What is stored of the blocks of one index."""
+
+    def __init__(
+        self, params: ChainParams, index: HeaderIndex, table: BlockTable, files: BlockStore, worker: Worker
+    ) -> None:
+        self._params = params
+        self._index = index
+        self._table = table
+        self._files = files
+        self._worker = worker
+        self._kept: OrderedDict[int, PreparedBlock] = OrderedDict()
+        self._kept_bytes = 0
+        self._coming: dict[int, Task[PreparedBlock]] = {}
+
+    def wait_append(self, n: int, prepared: PreparedBlock) -> None:
+        """Store the block of entry ``n``."""
+        block = prepared.block
+        height, time = self._index.height(n), self._index.time(n)
+        position = self._worker.wait_run(self._files.append, block.raw, height, time)
+        self._table.add_data(n, position, len(block))
+        self._keep(n, prepared)
+
+    def wait_block(self, n: int) -> PreparedBlock:
+        """The block of entry ``n``, whose data must be there. StorageError if the file has another or none."""
+        coming = self._coming.pop(n, None)
+        if coming is not None:
+            return coming.wait()
+        kept = self._kept.get(n)
+        return kept if kept is not None else self._worker.wait_run(self._read, *self._place(n))
+
+    def prefetch(self, n: int) -> None:
+        """Have the block of entry ``n`` read, if it must be: it will be needed next."""
+        if n not in self._kept and n not in self._coming and self._table.have_data(n):
+            self._coming.clear()
+            self._coming[n] = self._worker.start(self._read, *self._place(n))
+
+    def forget(self, n: int) -> None:
+        """The block of entry ``n`` was connected: it need not be kept."""
+        prepared = self._kept.pop(n, None)
+        if prepared is not None:
+            self._kept_bytes -= len(prepared.block.raw)
+
+    def wait_append_undo(self, n: int, spent: list[list[bytes]]) -> None:
+        """Store the coins that the block of entry ``n`` spent, unless they are stored."""
+        if not self._table.have_undo(n):
+            position, block_hash = self._place(n)
+            undo = self._worker.wait_run(_append_undo, self._files, position.file, block_hash, spent)
+            self._table.add_undo(n, undo.offset)
+
+    def wait_undo(self, n: int) -> list[list[bytes]]:
+        """The coins that the block of entry ``n`` spent. StorageError if they cannot be read."""
+        block_hash, position = self._index.hash(n), self._table.undo_position(n)
+        if position is None:
+            raise StorageError(f"there are no undo data of block {block_hash[::-1].hex()}; start once with --reindex")
+        return self._worker.wait_run(_read_undo, self._files, position, block_hash)
+
+    def _keep(self, n: int, prepared: PreparedBlock) -> None:
+        self._kept[n] = prepared
+        self._kept_bytes += len(prepared.block.raw)
+        while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
+            _n, oldest = self._kept.popitem(last=False)
+            self._kept_bytes -= len(oldest.block.raw)
+
+    def _place(self, n: int) -> tuple[FilePosition, bytes]:
+        block_hash, position = self._index.hash(n), self._table.data_position(n)
+        if position is None:
+            raise StorageError(f"block {block_hash[::-1].hex()} is not stored; start once with --reindex")
+        return position, block_hash
+
+    def _read(self, position: FilePosition, block_hash: bytes) -> PreparedBlock:
+        """Runs on the worker."""
+        raw = self._files.read(position)
+        name = block_hash[::-1].hex()
+        try:
+            prepared = reopen_block(raw, self._params)
+        except DecodeError as error:
+            raise StorageError(f"block {name} is damaged in its file ({error}); start once with --reindex") from error
+        if prepared.block.hash != block_hash or is_mutated(prepared.block, check_witness=False):
+            raise StorageError(f"block {name} is damaged in its file; start once with --reindex")
+        return prepared
+
+
+def _append_undo(files: BlockStore, file: int, block_hash: bytes, spent: list[list[bytes]]) -> FilePosition:
+    return files.append_undo(file, block_hash, encode_undo(spent))
+
+
+def _read_undo(files: BlockStore, position: FilePosition, block_hash: bytes) -> list[list[bytes]]:
+    return decode_undo(files.read_undo(position, block_hash))
