@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from gevent.event import Event
 
+from ccnode.admin.block_access import BlockAccess
 from ccnode.admin.events import EventStream
 from ccnode.admin.jsonrpc import ActiveCommand
 from ccnode.admin.offenders import Offenders
@@ -163,6 +164,8 @@ class AdminContext:
     offenders: Offenders
     stats: Callable[[], Mapping[str, object]]
     """The node's own figures, a JSON object, for getnodestats."""
+    blocks: BlockAccess | None = None
+    """Blocks and coins; None on a node of headers."""
     active_commands: list[ActiveCommand] = field(default_factory=list)
     started: float = field(init=False)
     """Steady seconds at the start."""

@@ -4,7 +4,7 @@ Both hashes are over the same bytes per coin: outpoint, height and coinbase flag
 hashes them one after another, by rising txid and then index; ``muhash`` in any order (`ccnode.chain.muhash`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
@@ -16,6 +16,8 @@ from ccnode.wire.serialize import I64, U32, var_bytes
 TXID_SIZE: Final = 32
 COIN_HEADER: Final = 12
 """Bytes of a coin before its script: height and coinbase flag (u32), value (i64)."""
+
+Pair = tuple[bytes, bytes]
 
 _BOGOSIZE: Final = TXID_SIZE + 4 + 4 + 8 + 2
 """What Core counts for a coin besides its script, to have a figure that depends on no database."""
@@ -40,26 +42,43 @@ class UtxoStats:
     hash: bytes | None  # internal order
 
 
-def utxo_stats(coins: Iterable[tuple[bytes, bytes]], kind: UtxoHash) -> UtxoStats:
-    """The figures of ``coins``: outpoint and coin (`ccnode.chain.coins`), in the order of the outpoints' bytes."""
-    transactions = count = bogosize = total = 0
-    hasher = _hasher(kind)
-    for _txid, group in groupby(coins, key=lambda pair: pair[0][:TXID_SIZE]):
-        transactions += 1
-        for outpoint, coin in _by_index(group):
-            count += 1
-            bogosize += _BOGOSIZE + len(coin) - COIN_HEADER
-            total += I64.unpack_from(coin, U32.size)[0]
-            hasher.add(outpoint + coin[:COIN_HEADER] + var_bytes(coin[COIN_HEADER:]))
-    return UtxoStats(transactions, count, bogosize, total, hasher.digest())
+class UtxoSummary:
+    """Takes the coins in slices, in the order of the outpoints' bytes, and makes the figures."""
+
+    def __init__(self, kind: UtxoHash) -> None:
+        self._hasher = _hasher(kind)
+        self._txid = b""
+        self._open: list[Pair] = []  # the coins of the last transaction seen, which the next slice may go on with
+        self._transactions = self._coins = self._bogosize = self._total = 0
+
+    def add(self, coins: Iterable[Pair]) -> None:
+        """The next ``coins``: outpoint and coin (`ccnode.chain.coins`)."""
+        for txid, group in groupby(coins, key=_txid_of):
+            if txid != self._txid:
+                self._close()
+                self._txid = txid
+            self._open.extend(group)
+
+    def finish(self) -> UtxoStats:
+        """The figures of all that was added."""
+        self._close()
+        return UtxoStats(self._transactions, self._coins, self._bogosize, self._total, self._hasher.digest())
+
+    def _close(self) -> None:
+        """Count one transaction's coins, by rising index: as bytes, which are little-endian, they may come otherwise."""
+        coins, self._open = self._open, []
+        if len(coins) > 1:
+            coins.sort(key=lambda pair: U32.unpack_from(pair[0], TXID_SIZE)[0])
+        for outpoint, coin in coins:
+            self._bogosize += _BOGOSIZE + len(coin) - COIN_HEADER
+            self._total += I64.unpack_from(coin, U32.size)[0]
+            self._hasher.add(outpoint + coin[:COIN_HEADER] + var_bytes(coin[COIN_HEADER:]))
+        self._transactions += bool(coins)
+        self._coins += len(coins)
 
 
-def _by_index(group: Iterator[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The coins of one transaction by rising index, which as bytes is little-endian."""
-    found = list(group)
-    if len(found) > 1:
-        found.sort(key=lambda pair: U32.unpack_from(pair[0], TXID_SIZE)[0])
-    return found
+def _txid_of(pair: Pair) -> bytes:
+    return pair[0][:TXID_SIZE]
 
 
 class _NoHash:

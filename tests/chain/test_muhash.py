@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ccnode.chain.utxo_stats import UtxoHash, utxo_stats
+from ccnode.chain.utxo_stats import UtxoHash, UtxoStats, UtxoSummary
 
 muhash = pytest.importorskip("ccnode.chain.muhash")
 MuHash3072 = muhash.MuHash3072
@@ -47,6 +47,18 @@ COINS = sorted(
     for txid in (1, 2, 9)
     for index in (0, 1, 256)
 )
+
+
+def utxo_stats(coins: list[tuple[bytes, bytes]], kind: UtxoHash, at_once: int = 100) -> UtxoStats:
+    summary = UtxoSummary(kind)
+    for i in range(0, len(coins), at_once):
+        summary.add(coins[i : i + at_once])
+    return summary.finish()
+
+
+@pytest.mark.parametrize("kind", list(UtxoHash))
+def test_slices_make_no_difference(kind: UtxoHash) -> None:
+    assert len({utxo_stats(COINS, kind, at_once) for at_once in range(1, 10)}) == 1
 
 
 def test_figures() -> None:
