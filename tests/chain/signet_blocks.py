@@ -1,0 +1,41 @@
+"""Blocks 1 to 3 of the default signet: a coinbase with a signed solution each."""
+
+_COINBASE = (
+    "01010000000001010000000000000000000000000000000000000000000000000000000000000000ffffffff02{height}51feffffff0200f2"
+    "052a01000000160014{key_hash}0000000000000000776a24aa21a9ede2f61c3f71d1defd3fa999dfa36953755c690689799962b48bebd836"
+    "974e8cf94c4fecc7daa24900473044{signature}0001200000000000000000000000000000000000000000000000000000000000000000000"
+    "00000"
+)
+"""What the coinbases have in common, between ``{}`` what they have not; before it the number of transactions."""
+
+
+def _block(header: str, height: str, key_hash: str, signature: str) -> bytes:
+    return bytes.fromhex(header + _COINBASE.format(height=height, key_hash=key_hash, signature=signature))
+
+
+SIGNET_BLOCKS = [
+    _block(
+        "00000020f61eee3b63a380a477a063af32b2bbc97c9ff9f01f2c4225e973988108000000f575c83235984e7dc4afc1f30944c170462e8443"
+        "7ab6f2d52e16878a79e4678bd1914d5fae77031eccf40700",
+        "51",
+        "9243f727dd5343293eb83174324019ec16c2630f",
+        "02205e423a8754336ca99dbe16509b877ef1bf98d008836c725005b3c787c41ebe46022047246e4467ad7cc7f1ad98662afcaf14c115e009"
+        "5a227c7b05c5182591c23e7e01",
+    ),
+    _block(
+        "00000020533b53ded9bff4adc94101d32400a144c54edc5ed492a3b26c63b2d686000000b38fef50592017cfafbcab88eb3d9cf50b2c8017"
+        "11cad8299495d26df5e54812e7914d5fae77031ecfdd0b00",
+        "52",
+        "fd09839740f0e0b4fc6d5e2527e4022aa9b89dfa",
+        "022031d64a1692cdad1fc0ced69838169fe19ae01be524d831b95fcf5ea4e6541c3c02204f9dea0801df8b4d0cd0857c62ab35c6c25cc47c"
+        "930630dc7fe723531daa3e9b01",
+    ),
+    _block(
+        "000000202960f3752f0bfa8858a3e333294aedc7808025e868c9dc03e71d88bb320000007765fcd3d5b4966beb338bba2675dc2cf2ad28d4"
+        "ad1d83bdb6f286e7e27ac1f807924d5fae77031e81d60b00",
+        "53",
+        "1e5fb426042692ae0e87c070e78c39307a5661c2",
+        "02205de93694763a42954865bcf1540cb82958bc62d0ec4eee02070fb7937cd037f4022067f333753bce47b10bc25eb6e1f311482e994c86"
+        "2a7e0b2d41ab1c8679fd1b1101",
+    ),
+]
