@@ -65,7 +65,7 @@ class CoinChanges:
         """Per shard, coins that no layer below knows."""
         self.changed: list[dict[bytes, bytes | None]] = [{} for _ in range(SHARDS)]
         """Per shard, coins that a layer below may know; None where they are spent."""
-        self._content = 0  # bytes of keys and coins
+        self._content = 0  # bytes of keys and coins; what replaces a change counts as if it came on top
 
     def __len__(self) -> int:
         return sum(map(len, self.fresh)) + sum(map(len, self.changed))
@@ -81,7 +81,10 @@ class CoinChanges:
         fresh, changed = self.fresh, self.changed
         for outpoint, coin in coins.items():
             shard = outpoint[0]
-            if coin[0] & 1 or outpoint in changed[shard]:
+            if coin[0] & 1:
+                fresh[shard].pop(outpoint, None)
+                changed[shard][outpoint] = coin
+            elif outpoint in changed[shard]:
                 changed[shard][outpoint] = coin
             else:
                 fresh[shard][outpoint] = coin

@@ -8,9 +8,9 @@ The map is address space, not memory. It begins at `MAP_SIZE` and doubles when a
 begins again; that is allowed only while no reader is open, so `LmdbStore.iterate` reads in slices.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import lmdb
 
@@ -33,6 +33,9 @@ _SLICE = 1000  # pairs read at a time when iterating
 class LmdbStore:
     """A directory with LMDB's two files. Used by one thread at a time."""
 
+    flags: ClassVar[Mapping[str, bool]] = {"readahead": False, "meminit": False}
+    """How LMDB is opened: its defaults, but that a look-up need not read what lies beside it."""
+
     def __init__(self, path: Path, *, map_size: int = MAP_SIZE) -> None:
         """Open the store, or make it. Raises StartupError if the directory cannot be used, StorageError for damage."""
         self.path = path
@@ -41,7 +44,7 @@ class LmdbStore:
             file = path / "data.mdb"
             size = file.stat().st_size if file.exists() else 0
             self._map_size = max(map_size, 2 * size)
-            self._env = lmdb.open(str(path), map_size=self._map_size, readahead=False, meminit=False)
+            self._env = lmdb.open(str(path), map_size=self._map_size, **self.flags)
         except OSError as error:
             raise StartupError(
                 f"cannot use {path}: {error.strerror}; check its owner and permissions", ExitStatus.DATADIR
