@@ -362,4 +362,6 @@ class BlockDownload:
     def common_height(self, peer_id: int) -> int:
         """Up to which we have all blocks of the peer's chain; -1 where unknown."""
         state = self.peers.get(peer_id)
-        return -1 if state is None or state.common is None else self._index.height(state.common)
+        if state is None or state.sync.best_known is None:
+            return -1
+        return self._index.height(self._update_common(state, state.sync.best_known))

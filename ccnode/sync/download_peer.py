@@ -17,8 +17,8 @@ BLOCK_DOWNLOAD_WINDOW = 1024
 LIMITED_PEER_DEPTH = 286
 """Blocks below its best that a peer of recent blocks is not asked for: it keeps 288, and two more may come (Core)."""
 
-MAX_WITHHELD = BLOCK_DOWNLOAD_WINDOW
-"""Blocks remembered per peer that it was asked for in vain; one that fails to give more is left alone for good."""
+MAX_WITHHELD = 64
+"""Blocks that a peer may be asked for in vain before we do without it."""
 
 
 @dataclass(slots=True, eq=False)

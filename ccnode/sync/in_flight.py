@@ -45,6 +45,7 @@ class InFlight:
 
     def remove(self, entry: int, now: float) -> DownloadPeer | None:
         """The request for this block is over; returns whose it was."""
+        self._landed.discard(entry)
         owner = self._owners.pop(entry, None)
         if owner is None:
             return None
@@ -70,7 +71,10 @@ class InFlight:
 
     @contextmanager
     def landing(self, peer: DownloadPeer, entry: int | None) -> Iterator[None]:
-        """In the body a block is looked at that ``peer`` sent: ``entry`` if it was owed, None if it was not."""
+        """In the body a block is looked at that ``peer`` sent: ``entry`` if it was owed, None if it was not.
+
+        Unless `remove` is called for it there, the request came to nothing.
+        """
         if entry is not None:
             self._landed.add(entry)
         peer.delivering += 1
@@ -78,5 +82,6 @@ class InFlight:
             yield
         finally:
             peer.delivering -= 1
-            if entry is not None:
+            if entry in self._landed:
                 self._landed.discard(entry)
+                self.given_up += 1

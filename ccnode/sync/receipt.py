@@ -93,25 +93,28 @@ class BlockReceipt:
         :param owed: its entry if ``peer`` was.
         """
         download, state = self._download, self._download.peers[peer.id]
-        result: Submitted | None = None
         with download.in_flight.landing(state, owed):
             download.fill(state, self._clock.now())
-            try:
-                result = self._blocks.wait_submit(raw, source=peer.id, requested=requested)
-            except DecodeError as error:
-                log.debug("peer=%d block %s dropped: %s", peer.id, block_hash[::-1].hex(), error)
-        now = self._clock.now()
+            result = self._wait_submit(peer, raw, block_hash, requested=requested)
+            now, entry = self._clock.now(), self._index.find(block_hash)
+            if entry is not None and self._blocks.have_data(entry):
+                download.stored(entry, now)
+            elif owed is not None:
+                download.failed(state, owed)
         state.since = max(state.since, now)  # the wait for what it owes begins when it is read again
         peer.mark_dirty()
-        entry = self._index.find(block_hash)
-        if entry is not None and self._blocks.have_data(entry):
-            download.stored(entry, now)
-        elif owed is not None:
-            download.failed(state, owed)
         if result is not None and result.new:
             peer.last_block = now
         if result is not None and result.verdict is not None:
             self._judge(peer, block_hash, result.verdict)
+
+    def _wait_submit(self, peer: Peer, raw: bytes, block_hash: bytes, *, requested: bool) -> Submitted | None:
+        """What became of the block; None if the bytes are none."""
+        try:
+            return self._blocks.wait_submit(raw, source=peer.id, requested=requested)
+        except DecodeError as error:
+            log.debug("peer=%d block %s dropped: %s", peer.id, block_hash[::-1].hex(), error)
+            return None
 
     def _block_checked(self, block_hash: bytes, verdict: BlockVerdict | None, source: int | None) -> None:
         """A stored block was connected, or cannot be."""

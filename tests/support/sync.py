@@ -10,6 +10,7 @@ from ccnode.chain.params import ChainParams
 from ccnode.chain.pow import block_proof
 from ccnode.peers.misbehaviour import Discouragement, Misbehaviour
 from ccnode.peers.peer import ConnectionType
+from ccnode.sync.download import Blocks
 from ccnode.sync.state import SyncPeer
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.headers import GetHeaders, Headers
@@ -56,8 +57,14 @@ class SyncRoom:
         self.index = self.chain.index
         self.discouragement = Discouragement()
         misbehaviour = Misbehaviour(self.discouragement)
-        self.sync = Synchronizer(self.chain, misbehaviour, self.clock, seeded_rng(), announces=announces)
+        self.sync = Synchronizer(
+            self.chain, misbehaviour, self.clock, seeded_rng(), announces=announces, blocks=self.open_blocks()
+        )
         self.peers: list[FakePeer] = []
+
+    def open_blocks(self) -> Blocks | None:
+        """None: headers only."""
+        return None
 
     # -- what happens --------------------------------------------------------------------------------------------
 
