@@ -78,7 +78,7 @@ def check_block(block: ParsedBlock, params: ChainParams, *, check_pow: bool = Fa
     """What is wrong with a block by itself; None if nothing. ``check_pow``: the proof of work as well."""
     if check_pow and not _proves_work(block, params):
         return BlockVerdict(ValidationResult.INVALID_HEADER, "high-hash", "proof of work failed")
-    if verdict := _check_merkle_root(block):
+    if verdict := check_merkle_root(block):
         return verdict
     most = MAX_BLOCK_WEIGHT // WITNESS_SCALE_FACTOR
     if not 1 <= len(block) <= most or block.stripped_size > most:
@@ -115,10 +115,11 @@ def contextual_check_block(block: ParsedBlock, context: BlockContext) -> BlockVe
 def is_mutated(block: ParsedBlock, check_witness: bool) -> BlockVerdict | None:
     """Whether these are other transactions or witnesses than the header's; None if not.
 
-    ``check_witness``: whether segwit holds for the block. A block without a coinbase may have been cut at an inner
-    level of its merkle tree, where nodes pass for transactions of 64 bytes.
+    ``check_witness``: whether segwit holds for the block; where it does not, any witness is one too many. A block
+    without a coinbase may have been cut at an inner level of its merkle tree, where nodes pass for transactions of 64
+    bytes.
     """
-    if verdict := _check_merkle_root(block):
+    if verdict := check_merkle_root(block):
         return verdict
     if not block.txids or not block.is_coinbase(0):
         if _AMBIGUOUS_SIZE in block.stripped_sizes:
@@ -127,17 +128,18 @@ def is_mutated(block: ParsedBlock, check_witness: bool) -> BlockVerdict | None:
     return _check_witness(block, check_witness)
 
 
-def _proves_work(block: ParsedBlock, params: ChainParams) -> bool:
-    form = params.header_format
-    bits = form.columns([block.header]).bits
-    return form.check_pow([block.header], [block.hash], bits, params.pow_limit) is None
-
-
-def _check_merkle_root(block: ParsedBlock) -> BlockVerdict | None:
+def check_merkle_root(block: ParsedBlock) -> BlockVerdict | None:
+    """Whether the transactions, but for their witnesses, are those that the header commits to."""
     root, mutated = merkle_root(block.txids)
     if root != block.merkle_root:
         return _mutated("bad-txnmrklroot", "hashMerkleRoot mismatch")
     return _mutated("bad-txns-duplicate", "duplicate transaction") if mutated else None
+
+
+def _proves_work(block: ParsedBlock, params: ChainParams) -> bool:
+    form = params.header_format
+    bits = form.columns([block.header]).bits
+    return form.check_pow([block.header], [block.hash], bits, params.pow_limit) is None
 
 
 def _check_witness(block: ParsedBlock, segwit: bool) -> BlockVerdict | None:

@@ -135,7 +135,7 @@ def test_damaged_blocks_in_their_place(tmp_path):
                 reasons[verdict.reason] += 1
             if theirs is not None and theirs.result != "MUTATED":
                 refused.add(block.hash)
-    assert len(reasons) == 19, reasons
+    assert len(reasons) >= 19, reasons
 
 
 @pytest.mark.parametrize("name", CORPORA)
