@@ -70,7 +70,11 @@ class Sink(Protocol):
     """
 
     def learned(self, source: bytes | str, entries: Sequence[PackedEntry]) -> None:
-        """The node with the packed key ``source`` named these addresses."""
+        """The node with the packed key ``source`` vouches for these addresses: nobody did before, or somebody else."""
+        ...
+
+    def named(self, source: bytes, entries: Sequence[PackedEntry]) -> None:
+        """It named these in all; of those that a round has room for, each was learned before."""
         ...
 
     def record(self, visits: Sequence[Visit]) -> None:
@@ -136,7 +140,7 @@ class Census:
     ) -> None:
         """
         :param on_visit: hears of every address that was dialed; it must not wait.
-        :param keep_adverts: the sink is told everything that nodes name, and not only what is new.
+        :param keep_adverts: the sink is also told everything that nodes name.
         """
         self.frontier = frontier
         self.limits = limits
@@ -149,9 +153,13 @@ class Census:
         self._ask_addresses = ask_addresses
         self._keep_adverts = keep_adverts
         self._changed = Event()
-        self._end: End | None = None
+        self.ending: End | None = None
+        """Why the round is being cut short, if it is."""
+        self.stopping = Event()
+        """Set with `ending`."""
         self._visits: list[Visit] = []
         self._learned: list[tuple[bytes, list[PackedEntry]]] = []
+        self._named: list[tuple[bytes, list[PackedEntry]]] = []
         self._pending = 0
         self._tasks: set[gevent.Greenlet] = set()
         self._knocks = Knocks(clock, self._knocked)
@@ -165,7 +173,8 @@ class Census:
 
     def stop(self, end: End = End.STOPPED) -> None:
         """Dial nothing more; `run` returns soon, with all outcomes so far kept."""
-        self._end = self._end or end
+        self.ending = self.ending or end
+        self.stopping.set()
         self._changed.set()
 
     def run(self) -> End:
@@ -186,13 +195,13 @@ class Census:
         if self._defect is not None:
             raise self._defect
         self._give_leftovers()
-        return self._end or End.COMPLETE
+        return self.ending or End.COMPLETE
 
     # -- dialing -------------------------------------------------------------------------------------------------
 
     def _dispatch(self, writer: gevent.Greenlet) -> None:
         due = self._clock.steady()
-        while self._end is None:
+        while self.ending is None:
             for task in (writer, self._knocks.task):
                 if task.ready():
                     task.get()  # raises what it died of
@@ -285,10 +294,13 @@ class Census:
 
         def on_addresses(entries: list[PackedEntry]) -> None:
             new = self.frontier.vouch(row, entries)
-            heard = entries if self._keep_adverts else new
-            if heard:
-                self._learned.append((self.frontier.table.keys[row], heard))
-                self._pending += len(heard)
+            source = self.frontier.table.keys[row]
+            if new:
+                self._learned.append((source, new))
+                self._pending += len(new)
+            if self._keep_adverts:
+                self._named.append((source, self.frontier.located(entries)))
+                self._pending += len(entries)
             self._changed.set()
 
         def on_dialed() -> None:
@@ -385,13 +397,26 @@ class Census:
             gevent.sleep(BATCH_SECONDS)
             self._hand_over()
 
+    def _moved(self) -> dict[bytes | str, list[PackedEntry]]:
+        """Addresses for which somebody else pays now, by who does."""
+        table, moved = self.frontier.table, dict[bytes | str, list[PackedEntry]]()
+        for row in self.frontier.take_moved():
+            moved.setdefault(table.source_key(row), []).append((table.seen[row], 0, table.keys[row]))
+        return moved
+
     def _hand_over(self) -> None:
         """Give the sink what has come together. What a visit heard was put aside before the visit was."""
         with self._handing_over:
             count = len(self._visits)
             learned, self._learned = self._learned, []
+            named, self._named = self._named, []
             for source, entries in learned:
                 self._sink.learned(source, entries)
+                self._pending -= len(entries)
+            for payer, entries in self._moved().items():
+                self._sink.learned(payer, entries)
+            for source, entries in named:
+                self._sink.named(source, entries)
                 self._pending -= len(entries)
             while count:
                 portion = self._visits[: min(count, PORTION)]

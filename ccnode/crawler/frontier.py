@@ -123,6 +123,8 @@ class Frontier:
         self._turn = list(self.lanes.values())
         self._credit: dict[int, int] = {}
         self._held: dict[int, array[int]] = {}
+        self._moved: list[int] = []
+        self._late_sources: dict[int, bytes] = {}
         self._dialing_in: dict[bytes | int, int] = {}
         self._waiting: dict[bytes | int, array[int]] = {}
 
@@ -142,26 +144,51 @@ class Frontier:
     def restore(self, key: bytes, source: bytes | None, seen: int, outcome: Outcome | None) -> None:
         """Take in an address of an interrupted round, held if it has no ``outcome``; see `resume`.
 
-        :param source: the key of an address restored before, or None for no peer.
+        :param source: the key of another address of the round, or None for no peer.
         :param seen: when it was seen, Unix seconds.
         """
         known = None if source is None else self.table.find(source)
         row = self._add(key, BY_STORE if known is None else known)
-        if row is None or self.table.states[row] != HELD:
+        if row is None:
+            return
+        if source is not None and known is None:
+            self._late_sources[row] = source
+        if self.table.states[row] != HELD:
             return
         self.table.vouch(row, self.table.source(row), seen)
-        if outcome is None:
-            return
-        if outcome.dialed:
-            self._within_quotas(key)
-            self._charge(self.table.source(row))
-        self.done(row, outcome)
+        if outcome is not None:
+            self.table.finish(row, outcome)
+            if outcome.dialed:
+                self._within_quotas(key)
 
     def resume(self) -> None:
-        """All is restored: what is held is offered to those who vouched for it, as if they did so now."""
-        for row in range(len(self.table)):
-            if self.table.states[row] == HELD:
-                self._offer(row, self.table.source(row))
+        """All is restored: reckon everybody's credit, and have what is held paid for by who did so before.
+
+        As many are queued then as before, of each who vouches, though not always the same. Two things are not in the
+        file. How many vouch for an address decides about the order alone. And who named an address without having
+        credit, after somebody who had none either, will not pay for it if credit comes later; honest peers run out of
+        it so rarely that they hardly wait for that.
+        """
+        table = self.table
+        for row, source in self._late_sources.items():
+            known = table.find(source)
+            if known is not None:
+                table.set_source(row, known)
+        self._late_sources.clear()
+        for row in range(len(table)):
+            outcome = table.outcome(row)
+            if outcome is not None and outcome.dialed:
+                self._charge(table.source(row))
+                if outcome in NODES:
+                    self._reward(table.source(row))
+        for row in range(len(table)):
+            if table.states[row] == HELD:
+                self._offer(row, table.source(row))
+
+    def take_moved(self) -> list[int]:
+        """The rows for which somebody else pays than who named them first; each is told once."""
+        moved, self._moved = self._moved, []
+        return moved
 
     def vouch(self, source: int, entries: Iterable[PackedEntry]) -> list[PackedEntry]:
         """The peer at row ``source`` names these addresses; returns those that are new."""
@@ -188,6 +215,11 @@ class Frontier:
                 self._push(row, self._bucket(row))
         return new
 
+    def located(self, entries: Iterable[PackedEntry]) -> list[PackedEntry]:
+        """The same with the keys under which the addresses are kept here."""
+        locate = self._guard.locate
+        return [(seen, services, locate(key)) for seen, services, key in entries]
+
     def _add(self, key: bytes, source: int) -> int | None:
         row = self.table.add(key, source)
         if row is not None:
@@ -202,7 +234,9 @@ class Frontier:
             self._held.setdefault(source, array("I")).append(row)
             return
         self._charge(source)
-        self.table.set_source(row, source)
+        if source != self.table.source(row):
+            self.table.set_source(row, source)
+            self._moved.append(row)
         self._queue(row, self._bucket(row))
 
     def _charge(self, source: int) -> None:

@@ -24,6 +24,7 @@ from gevent.lock import BoundedSemaphore
 from sqlite_utils import Database as SqliteDatabase
 
 from ccnode.clock import Clock
+from ccnode.crawler.bulk import write_rows
 from ccnode.crawler.history_store import close_stale_sessions, reckon
 from ccnode.crawler.outcome import SEED_SOURCE, Outcome, Visit
 from ccnode.crawler.rows import COMPLETE, REVISIT, RUNNING, VISIT_COLUMNS, signed, visit_row
@@ -37,24 +38,27 @@ BATCH: Final = 20_000
 CACHE_KIB: Final = 8_000
 """Of the file in memory. An index of a million addresses does not fit; ten times as much would hardly be quicker."""
 
-_ADD_NODE: Final = (
-    "INSERT INTO nodes (key, network, address, port, first_heard) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
+_ADD_NODES: Final = (
+    "INSERT INTO nodes (key, network, address, port, first_heard) VALUES {rows} ON CONFLICT (key) DO NOTHING"
 )
 _FIND_NODE: Final = "SELECT id FROM nodes WHERE key = ?"
-_HEAR: Final = f"""
+# CROSS JOIN fixes the order: from each row to its node.
+_HEAR: Final = """
     INSERT INTO addresses (round, node, source, via, heard, claimed_time)
-    VALUES (?, ({_FIND_NODE}), ?, ?, ?, ?) ON CONFLICT (round, node) DO NOTHING
+    SELECT ?, n.id, ?, ?, ?, r.column2 FROM (VALUES {rows}) r CROSS JOIN nodes n ON n.key = r.column1 WHERE true
+    ON CONFLICT (round, node) DO UPDATE SET source = excluded.source, via = excluded.via WHERE addresses.outcome IS NULL
 """
-_DECIDE: Final = f"""
+_DECIDE: Final = """
     INSERT INTO addresses (round, node, source, via, heard, claimed_time, outcome)
-    VALUES (?, ({_FIND_NODE}), ({_FIND_NODE}), ?, ?, 0, ?)
+    SELECT ?, n.id, s.id, r.column3, ?, 0, r.column4
+    FROM (VALUES {rows}) r CROSS JOIN nodes n ON n.key = r.column1 LEFT JOIN nodes s ON s.key = r.column2 WHERE true
     ON CONFLICT (round, node) DO UPDATE SET outcome = excluded.outcome, source = excluded.source, via = excluded.via
 """
-_ADVERTISE: Final = f"INSERT OR REPLACE INTO adverts VALUES (?, ?, ({_FIND_NODE}), ?, ?)"
-_VISIT: Final = f"""
-    INSERT INTO visits (round, node, asn, {", ".join(VISIT_COLUMNS)})
-    VALUES ({", ".join("?" * (len(VISIT_COLUMNS) + 3))})
+_ADVERTISE: Final = """
+    INSERT OR REPLACE INTO adverts (round, source, node, claimed_time, services)
+    SELECT ?, ?, n.id, r.column2, r.column3 FROM (VALUES {rows}) r CROSS JOIN nodes n ON n.key = r.column1
 """
+_VISIT: Final = f"INSERT INTO visits (round, node, asn, {', '.join(VISIT_COLUMNS)}) VALUES {{rows}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +71,17 @@ class Heard:
     entries: Sequence[PackedEntry]
 
 
+Named = tuple[bytes, Sequence[PackedEntry]]
+"""A source, and all that it named."""
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """An address of an unfinished round."""
 
     key: bytes
     source: bytes | None
-    """Who named it: the key of an address that comes earlier; None for no peer."""
+    """Who vouches for it: the key of another address; None for no peer."""
     via: str
     claimed_time: int
     """Unix seconds; 0: nobody said."""
@@ -100,20 +108,18 @@ class Store:
         clock: Clock,
         *,
         autonomous_system: Callable[[bytes], int] = lambda _key: 0,
-        keep_adverts: bool = False,
     ) -> None:
         """Open or create ``path``. Raises `StartupError`.
 
         :param autonomous_system: the AS number of a packed address, 0 if unknown.
-        :param keep_adverts: also keep who named whom, all of what is given to `learned`.
         """
         self._clock = clock
         self._as_of = autonomous_system
-        self._keep_adverts = keep_adverts
         self._database = Database(path, chain, _raise, CENSUS)
         self._database.call(_set_cache)
         self._one_at_a_time = BoundedSemaphore()
         self._heard: list[Heard] = []
+        self._named: list[Named] = []
         self._count = 0
         self._round: int | None = None
 
@@ -161,15 +167,18 @@ class Store:
                 yield Known(key, source, via, claimed_time, decided)
 
     def learned(self, source: bytes | str, entries: Sequence[PackedEntry], via: str = "gossip") -> None:
-        """An address named others. Those that the round has heard of already cost time, and change nothing.
+        """An address vouches for others. For those that the round knows, it does so instead of who did before.
 
         :param source: the key of an address that was learned before, or `SEED_SOURCE` for no peer.
         """
         key = None if isinstance(source, str) else source
         self._heard.append(Heard(key, via, self._clock.now(), entries))
-        self._count += len(entries)
-        if self._count >= BATCH:
-            self.flush()
+        self._count_in(len(entries))
+
+    def named(self, source: bytes, entries: Sequence[PackedEntry]) -> None:
+        """An address named these, which were learned before. Kept for the graph of who named whom."""
+        self._named.append((source, entries))
+        self._count_in(len(entries))
 
     def record(self, visits: Sequence[Visit]) -> None:
         """Addresses have their outcomes, dialed or not. In the file when this returns, with all `learned` before."""
@@ -205,12 +214,18 @@ class Store:
 
     # -- writing -------------------------------------------------------------------------------------------------
 
+    def _count_in(self, entries: int) -> None:
+        self._count += entries
+        if self._count >= BATCH:
+            self.flush()
+
     def _write(self, visits: Sequence[Visit]) -> None:
         with self._one_at_a_time:
             heard, self._heard, self._count = self._heard, [], 0
-            if heard or visits:
+            named, self._named = self._named, []
+            if heard or named or visits:
                 asns = [self._as_of(pack_address(v.address)) if v.outcome.connected else 0 for v in visits]
-                self._database.call(_write, self.round, heard, visits, asns, self._keep_adverts, self._clock.now())
+                self._database.call(_write, self.round, heard, named, visits, asns, self._clock.now())
 
 
 def _raise(error: BaseException) -> None:
@@ -244,8 +259,9 @@ def _unfinished(db: SqliteDatabase, since: float) -> int | None:
 
 
 def _reopen(db: SqliteDatabase, number: int) -> None:
-    unvisited = number, Outcome.UNVISITED.value
-    db.conn.execute("UPDATE addresses SET outcome = NULL WHERE round = ? AND outcome = ?", unvisited)
+    # A round that was stopped gave all addresses an outcome; these were left, and may have their turn now.
+    left = number, Outcome.UNVISITED.value, Outcome.CAPPED.value
+    db.conn.execute("UPDATE addresses SET outcome = NULL WHERE round = ? AND outcome IN (?, ?)", left)
     db.conn.execute("UPDATE rounds SET ended = NULL, status = ? WHERE id = ?", [RUNNING, number])
 
 
@@ -280,44 +296,53 @@ def _write(
     db: SqliteDatabase,
     number: int,
     heard: Sequence[Heard],
+    named: Sequence[Named],
     visits: Sequence[Visit],
     asns: Sequence[int],
-    keep_adverts: bool,
     now: float,
 ) -> None:
     connection = db.conn
     for one in heard:
-        _write_heard(connection, number, one, keep_adverts)
+        _write_heard(connection, number, one)
+    for source, entries in named:
+        _write_named(connection, number, source, entries)
     keys = [pack_address(visit.address) for visit in visits]
-    connection.executemany(
-        _ADD_NODE, (node_row(key, visit.started or now) for key, visit in zip(keys, visits, strict=True))
+    write_rows(
+        connection,
+        _ADD_NODES,
+        [node_row(key, visit.started or now) for key, visit in zip(keys, visits, strict=True)],
     )
-    connection.executemany(
-        _DECIDE,
-        (
-            (number, key, None if visit.source == SEED_SOURCE else visit.source, visit.via, now, visit.outcome.value)
-            for key, visit in zip(keys, visits, strict=True)
-        ),
-    )
+    decided = [
+        (key, None if visit.source == SEED_SOURCE else visit.source, visit.via, visit.outcome.value)
+        for key, visit in zip(keys, visits, strict=True)
+    ]
+    write_rows(connection, _DECIDE, decided, first=(number, now))
     dialed = [
         (connection.execute(_FIND_NODE, [key]).fetchone()[0], visit, asn)
         for key, visit, asn in zip(keys, visits, asns, strict=True)
         if visit.outcome.dialed
     ]
-    connection.executemany(_VISIT, ((number, node, asn or None, *visit_row(visit)) for node, visit, asn in dialed))
+    write_rows(connection, _VISIT, [(number, node, asn or None, *visit_row(visit)) for node, visit, asn in dialed])
     reckon(connection, ((node, visit) for node, visit, _ in dialed))
 
 
-def _write_heard(connection: Connection, number: int, heard: Heard, keep_adverts: bool) -> None:
-    via, now, source = heard.via, heard.time, None
-    if heard.source is not None:
-        connection.execute(_ADD_NODE, node_row(heard.source, now))
-        (source,) = connection.execute(_FIND_NODE, [heard.source]).fetchone()
-    connection.executemany(_ADD_NODE, (node_row(key, now) for _, _, key in heard.entries))
-    connection.executemany(_HEAR, ((number, key, source, via, now, seen) for seen, _, key in heard.entries))
-    if keep_adverts and source is not None:
-        rows = ((number, source, key, seen, signed(services)) for seen, services, key in heard.entries)
-        connection.executemany(_ADVERTISE, rows)
+def _write_heard(connection: Connection, number: int, heard: Heard) -> None:
+    source = None if heard.source is None else _number_of(connection, heard.source, heard.time)
+    write_rows(connection, _ADD_NODES, [node_row(key, heard.time) for _, _, key in heard.entries])
+    rows = [(key, seen) for seen, _, key in heard.entries]
+    write_rows(connection, _HEAR, rows, first=(number, source, heard.via, heard.time))
+
+
+def _write_named(connection: Connection, number: int, source: bytes, entries: Sequence[PackedEntry]) -> None:
+    node = connection.execute(_FIND_NODE, [source]).fetchone()
+    rows = [(key, seen, signed(services)) for seen, services, key in entries]
+    write_rows(connection, _ADVERTISE, rows, first=(number, *node))
+
+
+def _number_of(connection: Connection, key: bytes, now: float) -> int:
+    """The number of a node, which gets one if it has none."""
+    write_rows(connection, _ADD_NODES, [node_row(key, now)])
+    return int(connection.execute(_FIND_NODE, [key]).fetchone()[0])
 
 
 def node_row(key: bytes, heard: float) -> tuple[bytes, str, str, int, float]:

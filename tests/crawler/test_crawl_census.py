@@ -42,6 +42,9 @@ class SlowSink:
     def learned(self, _source: bytes | str, _entries: Sequence[PackedEntry]) -> None:
         pass
 
+    def named(self, _source: bytes, _entries: Sequence[PackedEntry]) -> None:
+        pass
+
     def record(self, visits: Sequence[Visit]) -> None:
         visits = list(visits)
         gevent.sleep(self.seconds)

@@ -263,6 +263,61 @@ def test_a_restored_round_goes_on_where_it_was() -> None:
     assert outcome_of(room, key("10.0.0.1")) is Outcome.UNROUTABLE
 
 
+def test_who_pays_for_an_address_is_told_and_restored() -> None:
+    room = frontier()
+    inventor, honest = a_peer(room, "9.9.9.9"), a_peer(room, "9.9.9.8")
+    room.vouch(inventor, named(host(i) for i in range(FIRST_CREDIT + 1)))
+    wanted = host(FIRST_CREDIT)
+    assert room.table.states[room.table.find(wanted) or 0] == HELD
+    assert room.take_moved() == []
+    room.vouch(honest, named([wanted]))
+    assert room.take_moved() == [room.table.find(wanted)]
+    assert room.take_moved() == []
+    again = restored(room)
+    assert again.table.source_key(again.table.find(wanted) or 0) == key("9.9.9.8")
+    assert again.table.states[again.table.find(wanted) or 0] == QUEUED
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_restored_round_has_the_same_work_left(seed: int) -> None:
+    quotas = {Network.IPV4: (Quota(14, 6),)}
+    rng, room = Random(seed), frontier(quotas=quotas)
+    active = [a_peer(room, f"9.{i}.9.9") for i in range(4)]
+    outcomes = [Outcome.TIMEOUT] * 13 + [Outcome.REACHABLE, Outcome.SLOTS_FULL]
+    for peer in active:
+        room.vouch(peer, named(host(rng.randrange(40_000)) for _ in range(150)))
+    for _ in range(300):
+        if rng.random() < 0.2 and active:
+            room.vouch(rng.choice(active), named(host(rng.randrange(40_000)) for _ in range(150)))
+        elif active and rng.random() < 0.5:
+            finish(room, active.pop(rng.randrange(len(active))), rng.choice(outcomes))
+        elif (row := room.next()) is not None:
+            active.append(row)
+    again = restored(room, quotas)
+    assert room.table.count(HELD) > 0
+    assert again.outstanding == room.outstanding
+    assert again.table.count(HELD) == room.table.count(HELD)
+    assert again.table.outcomes() == room.table.outcomes()
+    for one in active:
+        named_by_all = named(host(rng.randrange(40_000, 60_000)) for _ in range(200))
+        assert len(again.vouch(again.table.find(room.table.keys[one]) or 0, named_by_all)) == len(
+            room.vouch(one, named_by_all)
+        )
+        assert again.outstanding == room.outstanding
+
+
+def restored(room: Frontier, quotas: dict[Network, tuple[Quota, ...]] | None = None) -> Frontier:
+    """What becomes of a round whose crawler is killed now. The file has who pays; outcomes without a dial come last."""
+    again = frontier(quotas=quotas)
+    table = room.table
+    for row in range(len(table)):
+        source, outcome = table.source_key(row), table.outcome(row)
+        decided = outcome if outcome is not None and outcome.dialed else None
+        again.restore(table.keys[row], source if isinstance(source, bytes) else None, table.seen[row], decided)
+    again.resume()
+    return again
+
+
 def test_a_round_cut_short_leaves_the_rest_unvisited() -> None:
     room = frontier()
     room.seed(host(i) for i in range(5))

@@ -44,10 +44,11 @@ UP = Visit(
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "main.sqlite"
-    store = Store(path, "main f9beb4d9", ManualClock(NOW), autonomous_system=lambda key: 24940, keep_adverts=True)
+    store = Store(path, "main f9beb4d9", ManualClock(NOW), autonomous_system=lambda key: 24940)
     store.begin_round({"rate": 1})
     store.learned(SEED_SOURCE, [(0, 0, pack_address(A))], "seed")
     store.learned(pack_address(A), [(int(NOW), 9, pack_address(B))])
+    store.named(pack_address(A), [(int(NOW), 9, pack_address(B))])
     store.record([replace(UP, via="seed")])
     store.record([Visit(address=B, outcome=Outcome.TIMEOUT, started=NOW, attempts=1, source=pack_address(A))])
     store.finish_round()

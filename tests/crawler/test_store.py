@@ -83,7 +83,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def store(path: Path, clock: ManualClock) -> Iterator[Store]:
-    store = Store(path, "main f9beb4d9", clock, autonomous_system=lambda key: key[15], keep_adverts=True)
+    store = Store(path, "main f9beb4d9", clock, autonomous_system=lambda key: key[15])
     yield store
     store.close()
 
@@ -111,8 +111,9 @@ def test_a_visit_comes_back_as_it_was(one: Visit) -> None:
 def test_a_round(path: Path, store: Store, clock: ManualClock) -> None:
     number = store.begin_round({"rate": 5}, vantage="here")
     store.learned(SEED_SOURCE, [entry(SEED)], "seed")
-    store.learned(pack_address(SEED), [entry(A, int(NOW) - 60), entry(B), entry(C)])
-    store.learned(pack_address(A), [entry(B), entry(ONION)])
+    for source, named in ((SEED, [entry(A, int(NOW) - 60), entry(B), entry(C)]), (A, [entry(B), entry(ONION)])):
+        store.learned(pack_address(source), named)
+        store.named(pack_address(source), named)
     store.record([FULL, visit(SEED, Outcome.SLOTS_FULL)])
     store.record([visit(B, Outcome.TIMEOUT), Visit(address=ONION, outcome=Outcome.CAPPED, source=pack_address(A))])
     store.record([replace(visit(C, Outcome.REFUSED), source=pack_address(SEED))])
@@ -204,6 +205,28 @@ def test_an_unfinished_round_is_resumed_where_it_was(path: Path, store: Store, c
     again.finish_round()
     assert again.unfinished() is None
     again.close()
+
+
+def test_who_pays_for_an_address_may_change_until_it_has_its_outcome(store: Store) -> None:
+    number = store.begin_round({})
+    store.learned(SEED_SOURCE, [entry(SEED), entry(C)], "seed")
+    store.learned(pack_address(SEED), [entry(A, 5), entry(B)])
+    store.record([replace(visit(B, Outcome.REFUSED), source=pack_address(SEED))])
+    store.learned(pack_address(C), [entry(A, 9), entry(B)])
+    store.flush()
+    seed, other = pack_address(SEED), pack_address(C)
+    assert [(one.key, one.source, one.claimed_time) for one in store.resume(number)][2:] == [
+        (pack_address(A), other, 5),
+        (pack_address(B), seed, 0),
+    ]
+
+
+def test_what_a_stopped_round_left_has_its_turn_when_it_goes_on(store: Store) -> None:
+    number = store.begin_round({})
+    left = Outcome.CAPPED, Outcome.UNVISITED, Outcome.UNROUTABLE, Outcome.TIMEOUT
+    store.record([visit(address, outcome) for address, outcome in zip((SEED, A, B, C), left, strict=True)])
+    store.finish_round("stopped")
+    assert [one.outcome for one in store.resume(number)] == [None, None, Outcome.UNROUTABLE, Outcome.TIMEOUT]
 
 
 def test_rounds_add_to_the_history(path: Path, store: Store, clock: ManualClock) -> None:
