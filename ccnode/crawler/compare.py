@@ -193,11 +193,19 @@ def show(arguments: Sequence[str]) -> int:
     return ExitStatus.OK if nodes else ExitStatus.FAULT
 
 
+RELIABILITY: Final = (
+    "the share of each time for which visits got a handshake, and for which they speak at all; the latest counts most, "
+    "and what nobody watched counts as down"
+)
+
+
 def _print_node(archive: Archive, node: int, address: NetworkAddress) -> None:
     standing = archive.standing(node)
     facts = [("node", str(address)), ("in the latest round", verdict(archive, node))]
     if standing.last_reached is not None:
-        shares = (f"{_span(window.seconds)} {window.reliability:.0%}" for window in standing.windows)
+        shares = (
+            f"{_span(window.seconds)} {window.reliability:.0%} of {window.weight:.0%}" for window in standing.windows
+        )
         facts += [
             ("software", standing.user_agent or ""),
             ("services", " ".join(service_names(standing.services or 0))),
@@ -205,6 +213,7 @@ def _print_node(archive: Archive, node: int, address: NetworkAddress) -> None:
             ("height", "" if standing.height is None else str(standing.height)),
             ("reached", f"first {when(standing.first_reached)}, last {when(standing.last_reached)}"),
             ("reliability", ", ".join(shares)),
+            ("", RELIABILITY),
         ]
     facts.append(("next visit due", when(standing.next_visit)))
     print(_aligned(facts), "", _aligned([HEADINGS, *_timeline(archive, node)]), "", sep="\n")

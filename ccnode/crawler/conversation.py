@@ -27,6 +27,7 @@ from ccnode.chain.networks import get_params
 from ccnode.clock import Clock
 from ccnode.crawler.audit import Tip, TipAudit
 from ccnode.crawler.outcome import Collected, Outcome, Visit
+from ccnode.crawler.words import counted
 from ccnode.errors import DecodeError, FramingError
 from ccnode.network.hub import breathe
 from ccnode.options import CHAINS
@@ -275,8 +276,8 @@ class Conversation(Peer):
         if not self._head:
             return Outcome.SILENT, ""
         if self._messages:
-            return Outcome.MALFORMED, f"{self._messages} messages, none of them version"
-        return Outcome.TARPIT, f"{self.bytes_received} bytes"
+            return Outcome.MALFORMED, f"{counted(self._messages, 'message')} and no version"
+        return Outcome.TARPIT, counted(self.bytes_received, "byte")
 
     def _cut_off(self) -> tuple[Outcome, str]:
         """The connection has ended."""

@@ -18,6 +18,7 @@ from ccnode.crawler.files import add_file_options, census_file, published
 from ccnode.crawler.formats import FORMATS, Source
 from ccnode.crawler.outcome import Outcome
 from ccnode.crawler.schema import SCHEMA_VERSION
+from ccnode.crawler.words import counted
 from ccnode.errors import ConfigError, ExitStatus, StartupError
 from ccnode.wire.address import BIP155_IDS, Network
 from ccnode.wire.protocol import ServiceFlags
@@ -96,7 +97,7 @@ def export(arguments: Sequence[str]) -> int:
     with Archive(path) as archive:
         manifest = export_round(archive, target, options.formats or tuple(FORMATS), options.round, _filter(options))
     for file in manifest["files"]:
-        print(f"{target / file['file']}  {file['rows']} rows")
+        print(f"{target / file['file']}  {counted(file['rows'], 'row')}")
     print(target / MANIFEST)
     return ExitStatus.OK
 

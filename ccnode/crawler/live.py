@@ -20,6 +20,7 @@ from rich.text import Text
 from ccnode.crawler.census import Census, End
 from ccnode.crawler.outcome import Collected, Outcome, Visit
 from ccnode.crawler.table import ACTIVE, HELD, QUEUED
+from ccnode.crawler.words import addresses, counted, plural
 from ccnode.network.hub import spawn
 from ccnode.wire.address import Network
 
@@ -57,6 +58,7 @@ def snapshot(census: Census) -> dict[str, Any]:
         "bytes_received": progress.bytes_received,
         "bytes_sent": progress.bytes_sent,
         "decided": None if progress.decided_at is None else round(progress.decided_at - progress.began, 2),
+        "ending": None if census.ending is None else census.ending.value,
         "outcomes": {outcome.value: count for outcome, count in table.outcomes().items()},
         "collected": {why.value: count for why, count in progress.collected.items()},
         "overflow": table.overflow,
@@ -103,7 +105,10 @@ class Live:
     def _run(self) -> None:
         pause = EVENT_SECONDS if self._events else SCREEN_SECONDS if self._on_screen else LINE_SECONDS
         while True:
-            gevent.sleep(pause)
+            if self._census.ending is None:
+                self._census.stopping.wait(pause)
+            else:
+                gevent.sleep(pause)
             self._note_rate()
             if self._events:
                 self._emit("progress", snapshot(self._census))
@@ -127,6 +132,8 @@ class Live:
         return (after - before) / max(end - begin, 0.001)
 
     def _eta(self) -> str:
+        if self._census.ending is not None:
+            return f"{self._census.ending.value}: nothing more is dialed, visits under way have a few seconds to leave"
         table = self._census.frontier.table
         left = table.count(QUEUED) + table.count(ACTIVE) - self._census.progress.parked
         if left <= 0:
@@ -138,16 +145,16 @@ class Live:
         return (
             f"{census.elapsed:6.0f} s  {figures['known']} known, {figures['visited']} visited ({self.rate:.0f}/s), "
             f"{figures['outcomes'].get('reachable', 0)} reachable, {figures['queued']} queued, "
-            f"{figures['sockets']} sockets, {figures['parked']} waiting, lag {1000 * figures['lag']:.0f} ms; "
-            f"{self._eta()}"
+            f"{counted(figures['sockets'], 'socket')}, {figures['parked']} waiting, "
+            f"lag {1000 * figures['lag']:.0f} ms; {self._eta()}"
         )
 
     def _picture(self) -> Group:
         census, figures = self._census, snapshot(self._census)
         head = Text.assemble(
             (self._title, "bold"),
-            f"   {census.elapsed:.0f} s   {figures['known']} addresses known   {self.rate:.0f} visits/s\n",
-            f"{figures['queued']} queued   {figures['held']} held back   {figures['sockets']} sockets, "
+            f"   {census.elapsed:.0f} s   {addresses(figures['known'])} known   {self.rate:.0f} visits/s\n",
+            f"{figures['queued']} queued   {figures['held']} held back   {counted(figures['sockets'], 'socket')}, "
             f"{figures['parked']} waiting for late answers\n",
             f"{figures['bytes_received'] / MIB:.1f} MiB received   lag {1000 * figures['lag']:.0f} ms, worst "
             f"{1000 * figures['worst_lag']:.0f}, {figures['redialed']} redialed\n",
@@ -188,7 +195,8 @@ class Live:
         late = f", all decided after {decided:.0f} s" if decided is not None else ""
         answered = figures["collected"].get(Collected.COMPLETE.value, 0)
         print(
-            f"{end.value} after {figures['elapsed']:.0f} s{late}: {reachable} reachable of {known} known addresses; "
+            f"{end.value} after {figures['elapsed']:.0f} s{late}: {reachable} reachable of {known} known "
+            f"{plural(known, 'address', 'addresses')}; "
             f"{answered} answered with addresses; worst lag {1000 * figures['worst_lag']:.0f} ms",
             file=self._stream,
             flush=True,

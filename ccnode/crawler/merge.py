@@ -20,6 +20,7 @@ from ccnode.crawler.history_store import clear, close_stale_sessions, reckon
 from ccnode.crawler.outcome import Visit
 from ccnode.crawler.rows import VISIT_COLUMNS, read_visit
 from ccnode.crawler.schema import CENSUS
+from ccnode.crawler.words import counted
 from ccnode.errors import ConfigError, ExitStatus
 from ccnode.storage.database import Database
 from ccnode.wire.addresses import unpack_address
@@ -132,5 +133,5 @@ def merge(arguments: Sequence[str]) -> int:
     if options.into.resolve() in [path.resolve() for path in options.files]:
         raise ConfigError(f"{options.into} cannot be merged into itself")
     added = merge_files(options.into, options.files)
-    print(f"{added} rounds added to {options.into}")
+    print(f"{counted(added, 'round')} added to {options.into}")
     return ExitStatus.OK

@@ -34,6 +34,7 @@ from ccnode.crawler.options import Options
 from ccnode.crawler.parts import Parts
 from ccnode.crawler.propagation import News, Propagation
 from ccnode.crawler.sightings import GroupSpread, Listened, SightingStore, Summary, summarize
+from ccnode.crawler.words import counted, plural
 from ccnode.errors import ConfigError, ExitStatus, StartupError
 from ccnode.network.hub import spawn
 from ccnode.networks import network_params
@@ -161,7 +162,7 @@ class Teller:
     def spread(self, news: News) -> None:
         """A block is over."""
         name, spread = news.hash[::-1].hex(), news.percentiles()
-        told = f"{len(news.sightings)} of {len(news.listening)} peers"
+        told = f"{len(news.sightings)} of {counted(len(news.listening), 'peer')}"
         figures = ", ".join(map(_seconds, spread))
         line = f"block {name} at half of the peers, at 90 % and at 99 % after {figures} ({told})"
         counts = {"attached": len(news.listening), "announced": len(news.sightings)}
@@ -331,7 +332,10 @@ def tables(summary: Summary) -> list[Table]:
     for block in summary.blocks[:TOLD_BLOCKS]:
         count = f"{block.announced} of {block.attached}"
         blocks.add_row(f"…{block.hash[-16:]}", block.first, count, *map(_seconds, block.percentiles))
-    blocks.caption = f"{len(summary.blocks)} blocks; {summary.ignored} more were announced by too few"
+    blocks.caption = (
+        f"{counted(len(summary.blocks), 'block')}; "
+        f"{summary.ignored} more {plural(summary.ignored, 'was', 'were')} announced by too few"
+    )
     shown = [blocks] if summary.blocks else []
     for title, groups in (("By network", summary.networks), ("By program", summary.programs)):
         table = _table(title, title.split()[1], "peers", "announced")

@@ -20,6 +20,7 @@ from ccnode.crawler.live import PIPED_WIDTH
 from ccnode.crawler.options import parse
 from ccnode.crawler.outcome import Collected, Outcome, Visit
 from ccnode.crawler.parts import Parts
+from ccnode.crawler.words import counted
 from ccnode.errors import ExitStatus
 from ccnode.network.hub import spawn
 from ccnode.peers.netgroup import NetGroupManager
@@ -126,5 +127,4 @@ def _addresses(visit: Visit) -> str:
         Collected.LIMIT: "cut short by our limits",
         Collected.NOT_ASKED: "not asked",
     }
-    messages = f"{visit.addr_messages} message{'s' * (visit.addr_messages != 1)}"
-    return f"{visit.adverts_count} named in {messages}; {ends[visit.collected]}"
+    return f"{visit.adverts_count} named in {counted(visit.addr_messages, 'message')}; {ends[visit.collected]}"

@@ -18,6 +18,7 @@ from ccnode.crawler.files import add_file_options, census_file, published
 from ccnode.crawler.page.answers import Answer, answers
 from ccnode.crawler.page.findings import Findings, read_findings
 from ccnode.crawler.page.style import STYLE
+from ccnode.crawler.words import counted
 from ccnode.errors import ExitStatus, StartupError
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
@@ -90,7 +91,7 @@ def _about(findings: Findings) -> str:
     this = findings.round
     place = f" from {this.vantage}" if this.vantage else ""
     rounds = len(findings.tallies)
-    return f"Round {this.number}{place}: {_span(this)}. The charts over time show {rounds} round{'s' * (rounds != 1)}."
+    return f"Round {this.number}{place}: {_span(this)}. The charts over time show {counted(rounds, 'round')}."
 
 
 def _span(this: Round) -> str:

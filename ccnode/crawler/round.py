@@ -22,6 +22,7 @@ from ccnode.crawler.parts import Parts
 from ccnode.crawler.rows import COMPLETE
 from ccnode.crawler.store import Store
 from ccnode.crawler.table import BY_DNS, BY_SEED, BY_STORE, VIA
+from ccnode.crawler.words import addresses, counted
 from ccnode.errors import ExitStatus, StartupError
 from ccnode.peers.netgroup import NetGroupManager
 from ccnode.runner import SWITCH_INTERVAL, raise_file_limit, stop_on_signals
@@ -94,13 +95,13 @@ def preflight(parts: Parts) -> Table:
     table.add_row("chain", parts.params.name)
     for network in (Network.IPV4, Network.IPV6, Network.ONION, Network.I2P, Network.CJDNS):
         table.add_row(network.value, _way(parts, network))
-    seeds = [f"{len(parts.dns_seeds)} DNS seeds", f"{len(parts.fixed_seeds())} fixed seeds", *options.seeds]
-    table.add_row("begins at", ", ".join(seeds))
+    seeds = [counted(len(parts.dns_seeds), "DNS seed"), counted(len(parts.fixed_seeds()), "fixed seed")]
+    table.add_row("begins at", ", ".join([*seeds, *options.seeds]))
     table.add_row("heights verified", parts.audit_note)
     table.add_row("AS numbers", "no asmap" if parts.asmap is None else f"from {parts.config.asmap}")
-    table.add_row("left alone", f"{len(parts.opt_outs)} entries of the opt-out list")
+    table.add_row("left alone", f"{counted(len(parts.opt_outs), 'entry', 'entries')} of the opt-out list")
     table.add_row("user agent", parts.user_agent)
-    table.add_row("limits", f"{options.rate:g} dials/s, {options.max_addresses} addresses")
+    table.add_row("limits", f"{options.rate:g} dials/s, {addresses(options.max_addresses)}")
     table.add_row("kept in", str(options.out / f"{parts.params.name}.sqlite"))
     return table
 
@@ -110,7 +111,7 @@ def _way(parts: Parts, network: Network) -> str:
         return "not reached"
     proxy = parts.routes.proxies.get(network)
     way = "directly" if proxy is None else f"through {proxy}"
-    return f"{way}, {parts.lanes[network]} dials at a time"
+    return f"{way}, {counted(parts.lanes[network], 'dial')} at a time"
 
 
 def begin(parts: Parts, frontier: Frontier, store: Store) -> dict[str, str]:
@@ -148,7 +149,6 @@ def open_store(parts: Parts) -> Store:
         f"{parts.params.name} {parts.params.magic.hex()}",
         parts.clock,
         autonomous_system=lambda key: groups.mapped_as(unpack_address(key)),
-        keep_adverts=options.edges,
     )
 
 
@@ -183,12 +183,12 @@ def take_census(
     unfinished = store.unfinished() if parts.options.resume else None
     if unfinished is not None:
         resume(frontier, store, unfinished)
-        console.print(f"going on with round {unfinished}: {len(frontier.table)} addresses known")
+        console.print(f"going on with round {unfinished}: {addresses(len(frontier.table))} known")
     else:
         number = store.begin_round(describe(parts), parts.options.vantage)
         for seed, reason in begin(parts, frontier, store).items():
             console.print(f"DNS seed {seed}: {reason}")
-        console.print(f"round {number} begins at {frontier.outstanding} addresses")
+        console.print(f"round {number} begins at {addresses(frontier.outstanding)}")
     census, end = run_round(parts, frontier, store, title=f"census of {parts.params.name}", stoppable=stoppable)
     store.finish_round(COMPLETE if end is End.COMPLETE else end.value)
     return census, end

@@ -33,6 +33,7 @@ from ccnode.crawler.round import describe, open_store, preflight, prepare_proces
 from ccnode.crawler.rows import REVISIT
 from ccnode.crawler.store import Store
 from ccnode.crawler.table import BY_STORE, VIA
+from ccnode.crawler.words import addresses
 from ccnode.errors import ExitStatus
 from ccnode.rng import system_rng
 from ccnode.runner import stop_on_signals
@@ -170,7 +171,7 @@ class Watch:
         )
         if self._slots:
             line += (
-                f"; {figures['announced']} addresses announced within a day, of them "
+                f"; {addresses(figures['announced'])} announced within a day, of them "
                 f"{figures['announced_unreachable']} not reachable"
             )
         print(line, flush=True)

@@ -13,6 +13,7 @@ from ccnode.crawler.compare import diff, show
 from ccnode.crawler.merge import merge, merge_files
 from ccnode.crawler.outcome import SEED_SOURCE, Outcome, Visit
 from ccnode.crawler.store import Store
+from ccnode.crawler.words import addresses, counted
 from ccnode.errors import ConfigError, ExitStatus, StartupError
 from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.addresses import pack_address
@@ -43,12 +44,13 @@ def gone(address: NetworkAddress, outcome: Outcome, started: float, detail: str 
 def write(path: Path, rounds: Sequence[Sequence[Visit]], vantage: str = "", start: float = NOW) -> None:
     """A file with these rounds, a day apart, in each of which the seed ``A`` names everybody else."""
     clock = ManualClock(start)
-    store = Store(path, NETWORK, clock, keep_adverts=True)
+    store = Store(path, NETWORK, clock)
     for visits in rounds:
         store.begin_round({}, vantage)
         store.learned(SEED_SOURCE, [(0, 0, pack_address(A))], "seed")
         entries = [(int(start), 9, pack_address(visit.address)) for visit in visits if visit.address != A]
         store.learned(pack_address(A), entries)
+        store.named(pack_address(A), entries)
         source = pack_address(A)
         store.record([replace(v, source=source) if v.address != A else replace(v, via="seed") for v in visits])
         clock.advance(60)
@@ -119,6 +121,19 @@ def test_diff_needs_two_rounds(tmp_path: Path) -> None:
         diff(["--out", str(tmp_path)])
     with pytest.raises(ConfigError, match="there is no census in"):
         diff(["--out", str(tmp_path / "none")])
+
+
+def test_show_explains_reliability(census: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show([str(A), "--file", str(census / "main.sqlite")])
+    lines = capsys.readouterr().out.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("reliability"))
+    assert "2 h 100% of 100%, 8 h 95% of 95%, 1 d 64% of 64%, 7 d 13% of 13%, 30 d 3% of 3%" in lines[at]
+    assert "share of each time for which visits got a handshake" in lines[at + 1]
+
+
+def test_numbers_have_the_right_noun() -> None:
+    assert [addresses(n) for n in (0, 1, 2)] == ["0 addresses", "1 address", "2 addresses"]
+    assert counted(1, "node") == "1 node"
 
 
 @pytest.mark.parametrize(

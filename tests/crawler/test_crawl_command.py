@@ -94,8 +94,9 @@ def test_ctrl_c_keeps_what_was_learned_and_the_round_can_be_resumed(internet: In
             break
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
-    last = json.loads(process.stdout.readlines()[-1])
+    *events, last = map(json.loads, process.stdout.readlines())
     assert process.wait(SECONDS) == 0
+    assert [event["ending"] for event in events][-1] == "stopped"  # told at once, for it takes a moment
     assert time.monotonic() - began < 10
     assert (last["event"], last["why"]) == ("end", "stopped")
     kept = outcomes(tmp_path / "mainnet.sqlite")

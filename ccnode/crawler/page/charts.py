@@ -12,6 +12,8 @@ from html import escape
 from math import ceil, log10
 from typing import Final
 
+from ccnode.crawler.words import plural
+
 WIDTH: Final = 640
 """Units of a drawing across; it is scaled to its place."""
 COLOURS: Final = 6
@@ -47,7 +49,7 @@ def number(value: float) -> str:
 
 def counted(value: int, what: str) -> str:
     """``1 node``, ``2 nodes``."""
-    return f"{number(value)} {what}{'s' * (value != 1)}"
+    return f"{number(value)} {plural(value, what)}"
 
 
 def share(part: float, whole: float) -> str:
