@@ -50,13 +50,13 @@ class Bodies:
         if coming is not None:
             return coming.wait()
         kept = self._kept.get(n)
-        return kept if kept is not None else self._worker.wait_run(self._read, *self._place(n))
+        return kept if kept is not None else self._worker.wait_run(self._read, *self._wanted(n))
 
     def prefetch(self, n: int) -> None:
         """Have the block of entry ``n`` read, if it must be: it will be needed next."""
         if n not in self._kept and n not in self._coming and self._table.have_data(n):
             self._coming.clear()
-            self._coming[n] = self._worker.start(self._read, *self._place(n))
+            self._coming[n] = self._worker.start(self._read, *self._wanted(n))
 
     def forget(self, n: int) -> None:
         """The block of entry ``n`` was connected: it need not be kept."""
@@ -91,15 +91,18 @@ class Bodies:
             raise StorageError(f"block {block_hash[::-1].hex()} is not stored; start once with --reindex")
         return position, block_hash
 
-    def _read(self, position: FilePosition, block_hash: bytes) -> PreparedBlock:
-        """Runs on the worker."""
+    def _wanted(self, n: int) -> tuple[FilePosition, bytes, bool]:
+        return *self._place(n), self._index.height(n) >= self._params.soft_forks.segwit
+
+    def _read(self, position: FilePosition, block_hash: bytes, segwit: bool) -> PreparedBlock:
+        """Runs on the worker. A witness that changed in the file must not pass for an invalid block either."""
         raw = self._files.read(position)
         name = block_hash[::-1].hex()
         try:
             prepared = reopen_block(raw, self._params)
         except DecodeError as error:
             raise StorageError(f"block {name} is damaged in its file ({error}); start once with --reindex") from error
-        if prepared.block.hash != block_hash or is_mutated(prepared.block, check_witness=False):
+        if prepared.block.hash != block_hash or is_mutated(prepared.block, check_witness=segwit):
             raise StorageError(f"block {name} is damaged in its file; start once with --reindex")
         return prepared
 

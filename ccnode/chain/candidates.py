@@ -22,7 +22,7 @@ Rank = tuple[int, int, int]
 class Candidates:
     """Linked blocks by rank. ``tip`` is the entry at which the coins are."""
 
-    def __init__(self, index: HeaderIndex, table: BlockTable) -> None:
+    def __init__(self, index: HeaderIndex, table: BlockTable, tip: int) -> None:
         self._index = index
         self._table = table
         self._preferred = 1  # the last sequence that `prefer` gave away is below
@@ -31,7 +31,9 @@ class Candidates:
         self._waiting: dict[int, list[int]] = {}
         for n in range(1, len(table)):
             if table.have_data(n) and not self.is_linked(n):
-                self._wait(n)
+                self.link(n, tip)
+        self.add(tip, tip)
+        self.collect(tip)
 
     def rank(self, n: int) -> Rank:
         """What is lower is better."""

@@ -63,6 +63,7 @@ class BlockResult:
     entry: int | None  # in the header index, if its header is in there
     new: bool  # stored now
     verdict: BlockVerdict | None = None  # why it was refused; None also for one that is merely not stored
+    linked: bool = False  # new, and its ancestors are all stored: it will be looked at
 
 
 class Chainstate:
@@ -76,13 +77,17 @@ class Chainstate:
         coins: CoinsCache,
         worker: Worker,
         scripts: ScriptVerifier,
+        sync_headers: Callable[[], None] = lambda: None,
     ) -> None:
-        """``coins`` and ``table`` must agree, as a flush leaves them; StorageError where they visibly do not."""
+        """``coins`` and ``table`` must agree, as a flush leaves them; StorageError where they visibly do not.
+
+        ``sync_headers`` forces the header store onto the disk. It runs on the worker, before every flush.
+        """
         self.chain = chain
         self.table = table
         self.coins = coins
         self.bodies = Bodies(chain.params, chain.index, table, files, worker)
-        self.tip = Tip(chain.params, chain.index, table, coins, self.bodies, worker, scripts)
+        self.tip = Tip(chain.params, chain.index, table, coins, self.bodies, worker, scripts, sync_headers)
         self._params = chain.params
         self._index = chain.index
         self._worker = worker
@@ -90,8 +95,7 @@ class Chainstate:
         self._sources: dict[int, int] = {}
         self._checked: list[Checked] = []
         chain.separate(self.tip.entry, table.scripts_valid)
-        self._candidates = Candidates(self._index, table)
-        self._candidates.collect(self.tip.entry)
+        self._candidates = Candidates(self._index, table, self.tip.entry)
 
     # Events. Subscribers are called at once, in the order of subscription, and must not wait.
 
@@ -150,7 +154,8 @@ class Chainstate:
         if result.new and result.entry is not None:
             if source is not None:
                 self._sources[result.entry] = source
-            self._candidates.link(result.entry, self.tip.entry)
+            linked = self._candidates.link(result.entry, self.tip.entry)
+            result = replace(result, linked=bool(linked))
         return result
 
     def _wait_store(self, prepared: PreparedBlock, requested: bool, min_pow_checked: bool) -> BlockResult:
@@ -210,34 +215,52 @@ class Chainstate:
 
     def wait_activate(self) -> None:
         """Make the best candidate the tip, and publish it."""
-        while self._index.is_invalid(self.tip.entry):
-            self.tip.wait_disconnect()
-            self._candidates.collect(self.tip.entry)
-        while (target := self._candidates.best(self.tip.entry)) is not None:
+        while self.wait_step():
+            pass
+
+    def wait_step(self) -> bool:
+        """A part of `wait_activate`: a few blocks up or down; False if nothing was left to do.
+
+        Between steps blocks may be stored. The tip is not the published one if the step ended inside a reorganisation.
+        """
+        tip = self.tip
+        if self._index.is_invalid(tip.entry):
+            tip.wait_disconnect()
+            if not self._index.is_invalid(tip.entry):
+                self._candidates.collect(tip.entry)
+            return True
+        target = self._candidates.best(tip.entry)
+        if target is not None:
             self._wait_towards(target)
-            if self._rank(self.tip.entry) < self._rank(self._index.tip):
-                self._publish()
-        self._publish()
+        if target is None or self._rank(tip.entry) < self._rank(self._index.tip):
+            self._publish()
+        self._wait_flush_if_due()
+        return target is not None
 
     def _wait_towards(self, target: int) -> None:
-        """Disconnect to the fork, and connect until the tip is better than the published one, or a block fails."""
-        index = self._index
-        fork = index.fork_point(self.tip.entry, target)
+        """Disconnect to the fork, and connect until the tip is better than the published one, or a block fails.
+
+        A few blocks at a time: then the best candidate is chosen again.
+        """
+        index, tip = self._index, self.tip
+        fork = index.fork_point(tip.entry, target)
         path = index.branch(fork, target)[:LOOK_AHEAD]
         missing = next((n for n in path if not self.table.have_data(n)), None)
         if missing is not None:
             self._candidates.drop(target, missing)
             return
-        while self.tip.entry != fork:
-            self.tip.wait_disconnect()
-            self._wait_flush_if_due()
+        for _ in range(LOOK_AHEAD):
+            if tip.entry == fork:
+                break
+            tip.wait_disconnect()
+        else:
+            return
         for n, then in zip(path, [*path[1:], None], strict=True):
-            verdict = self.tip.wait_connect(n, then)
+            verdict = tip.wait_connect(n, then)
             if verdict is not None and verdict.result is not ValidationResult.MUTATED:
                 self._mark_invalid(n, verdict)
             self._tell_checked(index.hash(n), verdict, self._sources.pop(n, None))
-            self._wait_flush_if_due()
-            if verdict is not None or self._rank(self.tip.entry) < self._rank(index.tip):
+            if verdict is not None or self._rank(tip.entry) < self._rank(index.tip):
                 return
 
     def _rank(self, n: int) -> tuple[int, int, int]:
@@ -245,7 +268,9 @@ class Chainstate:
 
     def _publish(self) -> None:
         """Let everybody see the tip."""
+        assert not self._index.is_invalid(self.tip.entry), "an invalid block would be the tip"
         if self.chain.set_active(self.tip.entry) is not None:
+            self._candidates.add(self.tip.entry, self.tip.entry)  # to come back to, should a better branch fail
             self._candidates.forget_worse(self.tip.entry)
 
     def _mark_invalid(self, n: int, verdict: BlockVerdict) -> None:

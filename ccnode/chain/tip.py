@@ -52,8 +52,12 @@ class Tip:
         bodies: Bodies,
         worker: Worker,
         scripts: ScriptVerifier,
+        sync_headers: Callable[[], None],
     ) -> None:
-        """StorageError if the coins are at a block without a header."""
+        """``sync_headers`` runs on the worker before each flush, because the table refers to headers.
+
+        StorageError if the coins are at a block without a header.
+        """
         entry = index.find(coins.best_block)
         if entry is None:
             name = coins.best_block[::-1].hex()
@@ -71,6 +75,7 @@ class Tip:
         self._bodies = bodies
         self._worker = worker
         self._scripts = scripts
+        self._sync_headers = sync_headers
 
     def wait_connect(self, n: int, then: int | None) -> BlockVerdict | None:
         """Connect entry ``n``, a child of the tip whose data are there; or say why not, with nothing changed.
@@ -134,6 +139,7 @@ class Tip:
 
     def wait_flush(self) -> None:
         """Write everything down. StorageError; nothing on disk has changed then, and the node has to stop."""
+        self._worker.wait_run(self._sync_headers)
         self._coins.wait_flush(self._table.take_records(self._index.hash))
 
 
