@@ -4,7 +4,7 @@ import argparse
 import platform
 from collections.abc import Callable, Sequence
 
-from tools.bench import addrman, crawl, headers, lag, reader, scale, shell, stages, startup
+from tools.bench import addrman, crawl, headers, lag, parse, reader, scale, shell, stages, startup
 from tools.bench.universe import MIXES
 
 BENCHES: dict[str, tuple[str, Callable[[bool], None]]] = {
@@ -14,6 +14,7 @@ BENCHES: dict[str, tuple[str, Callable[[bool], None]]] = {
     "memory": ("the same as startup, which shows both", startup.run),
     "lag": ("lag of the event loop while busy", lag.run),
     "framing": ("small messages through a reader", reader.run_framing),
+    "blocks-parse": ("real blocks taken apart and checked, without coins", parse.run),
     "block": ("large messages through a reader", reader.run_block),
     "scale": ("thousands of peers: memory, accepting, pings", scale.run),
     "addrman": ("the address manager under 100,000 addresses", addrman.run),
@@ -25,9 +26,9 @@ BENCHES: dict[str, tuple[str, Callable[[bool], None]]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benches that are asked for; returns the exit status."""
     parser = argparse.ArgumentParser(prog="tools/bench.py", description="Speed and size of ccnode on this machine.")
-    choices = "\n".join(f"  {name:<9} {about}" for name, (about, _run) in BENCHES.items())
+    choices = "\n".join(f"  {name:<12} {about}" for name, (about, _run) in BENCHES.items())
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = f"benches:\n{choices}\n  {'all':<9} all of them"
+    parser.epilog = f"benches:\n{choices}\n  {'all':<12} all of them"
     parser.add_argument("bench", nargs="+", choices=[*BENCHES, "all"], metavar="BENCH")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that the benches run, not how fast")
     parser.add_argument("--addresses", type=int, default=crawl.COUNT, help="crawl: in the simulated internet")
