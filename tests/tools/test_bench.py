@@ -16,6 +16,7 @@ FIRST_LINES = {
     "block": "A block through a peer's reader",
     "addrman": "The address manager",
     "scale": "Scale: one node and 100 peers",
+    "scripts": "Scripts of a block",
     "shell": "The shell",
     "crawl": "A crawl of 200 addresses",
 }
