@@ -5,8 +5,8 @@ chain was reorganised. Blocks and what they spent are read from the files and ta
 that others get their turns; a block that was connected just now is still there in parts, which saves nine tenths of the
 work. Filters are written in batches while the index is behind, and singly at the tip. A crash costs the batch at hand.
 
-The node must have the blocks: to turn the index on when they are pruned is an error, and while it is behind they must not
-be pruned (`BlockFilters.height`).
+The node must have the blocks: to turn the index on when they are pruned is an error, and while it is behind they must
+not be pruned (`BlockFilters.height`).
 """
 
 import logging
