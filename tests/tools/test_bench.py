@@ -22,6 +22,10 @@ FIRST_LINES = {
 }
 
 
+NEEDS_DATA = {"blocks-parse": "Block 482683"}
+"""These run on real blocks."""
+
+
 def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, str(ROOT / "tools/bench.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
@@ -29,10 +33,20 @@ def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.parametrize("name", FIRST_LINES)
 def test_each_bench_prints_its_table(name: str) -> None:
+    assert_table(name, FIRST_LINES[name])
+
+
+@pytest.mark.usefixtures("data_dir")
+@pytest.mark.parametrize("name", NEEDS_DATA)
+def test_benches_on_real_blocks_print_their_tables(name: str) -> None:
+    assert_table(name, NEEDS_DATA[name])
+
+
+def assert_table(name: str, title_begins: str) -> None:
     result = bench(name, "--quick")
     assert result.returncode == 0, result.stderr
     title, *rows = result.stdout.strip().split("\n")[2:]
-    assert title.startswith(FIRST_LINES[name])
+    assert title.startswith(title_begins)
     assert rows
     assert all(any(character.isdigit() for character in row) for row in rows)
 
@@ -40,7 +54,7 @@ def test_each_bench_prints_its_table(name: str) -> None:
 def test_help_names_every_bench() -> None:
     result = bench("--help")
     assert result.returncode == 0
-    assert all(f"  {name}" in result.stdout for name in [*FIRST_LINES, "memory", "all"])
+    assert all(f"  {name}" in result.stdout for name in [*FIRST_LINES, *NEEDS_DATA, "memory", "all"])
 
 
 def test_an_unknown_bench_is_refused() -> None:
