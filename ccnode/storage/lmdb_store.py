@@ -6,8 +6,13 @@ default, durable ones: data is synced before the root.
 
 The map is address space, not memory. It begins at `MAP_SIZE` and doubles when a transaction does not fit, which then
 begins again; that is allowed only while no reader is open, so `LmdbStore.iterate` reads in slices.
+
+Pages carry no checksum. Of 30 stores with one page full of garbage 28 were refused when the page was come upon, 2 ended
+the process in an assertion of the library; a bit that flips in a coin is found by the rules, or by the hash over all
+coins. The file serves one kind of machine: page size and byte order are those of the machine that made it.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, NoReturn
@@ -27,14 +32,15 @@ _DAMAGE = (
     lmdb.VersionMismatchError,
     lmdb.PanicError,
 )
+_UNWRITTEN_PAGES = 64  # at the end of a sound file; they are free, so nobody reads them. Up to 4 were seen
 _SLICE = 1000  # pairs read at a time when iterating
 
 
 class LmdbStore:
     """A directory with LMDB's two files. Used by one thread at a time."""
 
-    flags: ClassVar[Mapping[str, bool]] = {"readahead": False, "meminit": False}
-    """How LMDB is opened: its defaults, but that a look-up need not read what lies beside it."""
+    flags: ClassVar[Mapping[str, bool]] = {"meminit": False}
+    """How LMDB is opened: its defaults, but that pages need not be cleared before they are filled."""
 
     def __init__(self, path: Path, *, map_size: int = MAP_SIZE) -> None:
         """Open the store, or make it. Raises StartupError if the directory cannot be used, StorageError for damage."""
@@ -44,7 +50,9 @@ class LmdbStore:
             file = path / "data.mdb"
             size = file.stat().st_size if file.exists() else 0
             self._map_size = max(map_size, 2 * size)
-            self._env = lmdb.open(str(path), map_size=self._map_size, **self.flags)
+            flags = {"readahead": size < _memory() // 2, **self.flags}
+            self._env = lmdb.open(str(path), map_size=self._map_size, **flags)
+            self._check_size(file)
         except OSError as error:
             raise StartupError(
                 f"cannot use {path}: {error.strerror}; check its owner and permissions", ExitStatus.DATADIR
@@ -99,6 +107,17 @@ class LmdbStore:
         """See `KeyValueStore`."""
         self._env.close()
 
+    def _check_size(self, file: Path) -> None:
+        """Refuse a file that was cut: to read beyond its end would kill the process.
+
+        A sound file may be a little short, by pages that were taken and given back before they were written.
+        """
+        pages = self._env.info()["last_pgno"] + 1
+        short = pages - file.stat().st_size // self._env.stat()["psize"]
+        if short > _UNWRITTEN_PAGES:
+            self._env.close()
+            raise StorageError(f"{file} was cut: {short} of {pages} pages are missing; start once with --reindex")
+
     def _try_write(self, batches: Batches) -> bool:
         """Whether the batches fit into the map."""
         try:
@@ -125,3 +144,8 @@ class LmdbStore:
             raise StorageError(f"{self.path} is damaged ({error}); start once with --reindex") from error
         way_out = "free space or repair the disk, then start again"
         raise StorageError(f"cannot {action} {self.path}: {error}; {way_out}") from error
+
+
+def _memory() -> int:
+    """Bytes of the machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
