@@ -43,6 +43,7 @@ from ccnode.peers.unoffered import REFUSED, oversize, refuse
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import NetworkAddress
 from ccnode.wire.addresses import Addr, AddrV2, GetAddr
+from ccnode.wire.blocks import Block
 from ccnode.wire.factory import MESSAGE_TYPES, MessageFactory
 from ccnode.wire.framing import Frame, Transport, V1Transport
 from ccnode.wire.keepalive import Ping, Pong
@@ -301,6 +302,8 @@ class ConnectionManager:
         except DecodeError as error:
             self._refuse_payload(peer, command, error)
             return
+        if self._rooms.sync.owes_verdict(peer) and command != Block.command:
+            self._rooms.sync.wait_verdict(peer)
         self._handling = peer
         handler(peer, message)
         self._handling = None

@@ -98,6 +98,14 @@ class Blocks(Protocol):
         """
         ...
 
+    def unsettled(self, source: int) -> bool:
+        """Whether a block that this peer sent is still to be judged, other than one that waits for its ancestors."""
+        ...
+
+    def wait_settled(self, source: int, timeout: float) -> None:
+        """Wait until nothing that this peer sent is unsettled, at most ``timeout`` seconds."""
+        ...
+
     def on_block_checked(self, callback: Callable[[bytes, BlockVerdict | None, int | None], None]) -> None:
         """Have ``callback`` told of each block that was connected or found invalid: hash, verdict, source."""
         ...

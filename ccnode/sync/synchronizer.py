@@ -25,6 +25,10 @@ from ccnode.wire.inventory import Inv, NotFound
 from ccnode.wire.message import Message
 
 
+VERDICT_SECONDS = 30.0
+"""Longest wait of a peer's next message for the verdict on its blocks, while a thousand others are connected first."""
+
+
 @dataclass(frozen=True, slots=True)
 class PeerSyncInfo:
     """What ``getpeerinfo`` and ``getheadersyncinfo`` tell of a peer; heights are -1 where unknown."""
@@ -105,6 +109,7 @@ class Synchronizer:
             GetHeaders: self._server.on_getheaders,
             **(serving.handlers if serving is not None else {}),
         }
+        self._blocks = blocks
         self._download = None if blocks is None else self._open_download(blocks, misbehaviour)
         chain.subscribe(self._server.tip_changed)
 
@@ -147,6 +152,15 @@ class Synchronizer:
             self._headers.look_up_announced(state)
             wall = min(wall, self._download.send_pass(peer, now))
         return wall, steady
+
+    def owes_verdict(self, peer: Peer) -> bool:
+        """Whether a block that ``peer`` sent is still being judged."""
+        return self._blocks is not None and self._blocks.unsettled(peer.id)
+
+    def wait_verdict(self, peer: Peer) -> None:
+        """Wait for that, within reason: what the peer says next may depend on it, and comes after it in Core."""
+        if self._blocks is not None:
+            self._blocks.wait_settled(peer.id, VERDICT_SECONDS)
 
     def outbound_peers(self) -> list[OutboundPeer]:
         """The handshaked outbound peers, as ``extra.py`` judges them."""
