@@ -36,11 +36,18 @@ class Bodies:
         self._kept_bytes = 0
         self._coming: dict[int, Task[PreparedBlock]] = {}
 
-    def wait_append(self, n: int, prepared: PreparedBlock) -> None:
-        """Store the block of entry ``n``."""
+    def have(self, n: int) -> bool:
+        """Whether the block of entry ``n`` is stored."""
+        return self._table.have_data(n)
+
+    def wait_append(self, n: int, prepared: PreparedBlock, position: FilePosition | None = None) -> None:
+        """Store the block of entry ``n``; or note that it is stored at ``position``."""
         block = prepared.block
         height, time = self._index.height(n), self._index.time(n)
-        position = self._worker.wait_run(self._files.append, block.raw, height, time)
+        if position is None:
+            position = self._worker.wait_run(self._files.append, block.raw, height, time)
+        else:
+            self._worker.wait_run(self._files.adopt, position, len(block.raw), height, time)
         self._table.add_data(n, position, len(block))
         self._keep(n, prepared)
 

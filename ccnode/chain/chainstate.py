@@ -28,8 +28,9 @@ from ccnode.chain.block_table import BlockTable
 from ccnode.chain.bodies import Bodies
 from ccnode.chain.candidates import Candidates
 from ccnode.chain.coins import CoinsCache, make_coin
+from ccnode.chain.examination import wait_test_block, wait_verify_chain
 from ccnode.chain.headers import HeaderChain
-from ccnode.chain.ports import BlockStore, ScriptVerifier, Worker
+from ccnode.chain.ports import BlockStore, FilePosition, ScriptVerifier, Worker
 from ccnode.chain.preparation import PreparedBlock, prepare_block
 from ccnode.chain.signet import SIGNET_FLAGS, signet_solution
 from ccnode.chain.tip import Moved, Tip
@@ -143,14 +144,21 @@ class Chainstate:
         return self.wait_store(prepared, requested=requested, source=source, min_pow_checked=min_pow_checked)
 
     def wait_store(
-        self, prepared: PreparedBlock, *, requested: bool, source: int | None = None, min_pow_checked: bool = True
+        self,
+        prepared: PreparedBlock,
+        *,
+        requested: bool = True,
+        source: int | None = None,
+        min_pow_checked: bool = True,
+        position: FilePosition | None = None,
     ) -> BlockResult:
         """Take in a block's header, and the block if it is fine and worth it.
 
         ``source`` is a number of the caller's, for `on_block_checked`. ``min_pow_checked``: whether the header, if it
-        is new, has work enough to be worth memory (``anti_dos_work_threshold``).
+        is new, has work enough to be worth memory (``anti_dos_work_threshold``). ``position``: where the block is, if
+        it is in the block files already.
         """
-        result = self._wait_store(prepared, requested, min_pow_checked)
+        result = self._wait_store(prepared, requested, min_pow_checked, position)
         if result.new and result.entry is not None:
             if source is not None:
                 self._sources[result.entry] = source
@@ -158,7 +166,9 @@ class Chainstate:
             result = replace(result, linked=bool(linked))
         return result
 
-    def _wait_store(self, prepared: PreparedBlock, requested: bool, min_pow_checked: bool) -> BlockResult:
+    def _wait_store(
+        self, prepared: PreparedBlock, requested: bool, min_pow_checked: bool, position: FilePosition | None
+    ) -> BlockResult:
         if prepared.verdict is not None:
             return BlockResult(None, False, prepared.verdict)
         n, refused = self._accept_header(prepared, min_pow_checked)
@@ -168,7 +178,7 @@ class Chainstate:
             return BlockResult(n, False)
         refused = self._wait_place(n, prepared)
         if refused is None:
-            self.bodies.wait_append(n, prepared)
+            self.bodies.wait_append(n, prepared, position)
         elif refused.result is not ValidationResult.MUTATED:
             self._mark_invalid(n, refused)
         return BlockResult(n, refused is None, refused)
@@ -311,3 +321,14 @@ class Chainstate:
     def _wait_flush_if_due(self) -> None:
         if self.coins.should_flush():
             self.tip.wait_flush()
+
+    # Looking again; nothing changes
+
+    def wait_test(self, raw: bytes) -> BlockVerdict | None:
+        """What would be wrong with a block on the tip, its proof of work aside. Raises `DecodeError`."""
+        prepared = self._worker.wait_run(prepare_block, raw, self._params, self._context_of(raw), False)
+        return wait_test_block(self.chain, self.tip, self.coins, prepared)
+
+    def wait_verify(self, level: int, depth: int) -> bool:
+        """Check the last ``depth`` blocks again (0: all), as thoroughly as ``level`` from 0 to 4 says."""
+        return wait_verify_chain(self.chain, self.tip, self.coins, self.bodies, self._worker, level, depth)

@@ -198,18 +198,8 @@ class HeaderChain:
 
     def _accept_new(self, new: HeaderBatch, parent: int, skipped: int) -> AcceptResult:
         """Judge headers with a valid parent, and take in those before the first bad one."""
-        versions, _, times, bits = new.columns
-        candidates = Candidates(
-            params=self.params,
-            index=self.index,
-            parent=parent,
-            height=self.index.height(parent) + 1,
-            hashes=new.hashes,
-            versions=versions,
-            times=times,
-            bits=bits,
-            now=self._clock.now(),
-        )
+        candidates = self._candidates(new, parent)
+        times, bits = candidates.times, candidates.bits
         fault = first_fault(candidates, new.verdict)
         count = len(new) if fault is None else fault.index
         change = None
@@ -221,6 +211,26 @@ class HeaderChain:
         if fault is not None:
             fault = replace(fault, index=fault.index + skipped)
         return AcceptResult(count, parent if count or skipped else None, fault, change)
+
+    def judge_on(self, parent: int, header: bytes) -> HeaderVerdict | None:
+        """What is wrong with a header in its place on ``parent``, its proof of work aside."""
+        columns = self.format.columns([header])
+        batch = HeaderBatch([header], [self.format.hash(header)], columns, None)
+        return first_fault(self._candidates(batch, parent), None)
+
+    def _candidates(self, new: HeaderBatch, parent: int) -> Candidates:
+        versions, _, times, bits = new.columns
+        return Candidates(
+            params=self.params,
+            index=self.index,
+            parent=parent,
+            height=self.index.height(parent) + 1,
+            hashes=new.hashes,
+            versions=versions,
+            times=times,
+            bits=bits,
+            now=self._clock.now(),
+        )
 
     # Marks and events
 

@@ -68,6 +68,10 @@ class BlockStore(Protocol):
         """Add a block; it survives the death of the process, and after `sync` a power loss."""
         ...
 
+    def adopt(self, position: FilePosition, size: int, height: int, time: int) -> None:
+        """Take in a block of ``size`` bytes that is in a file already."""
+        ...
+
     def read(self, position: FilePosition) -> bytes:
         """The block at ``position``."""
         ...

@@ -35,7 +35,7 @@ class PreparedBlock:
 
 
 def prepare_block(
-    raw: bytes, params: ChainParams, context: BlockContext | None = None, *, check_pow: bool = True
+    raw: bytes, params: ChainParams, context: BlockContext | None = None, check_pow: bool = True
 ) -> PreparedBlock:
     """Parse and check a block. Raises `DecodeError` if it is none."""
     block = _parse(raw, params)
