@@ -24,7 +24,6 @@ from ccnode.wire.headers import GetHeaders, Headers
 from ccnode.wire.inventory import Inv, NotFound
 from ccnode.wire.message import Message
 
-
 VERDICT_SECONDS = 30.0
 """Longest wait of a peer's next message for the verdict on its blocks, while a thousand others are connected first."""
 
