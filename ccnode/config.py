@@ -331,6 +331,8 @@ def _check(values: dict[str, Any], origins: dict[str, str]) -> None:
             origins["reindex-chainstate"],
             "Prune mode is incompatible with -reindex-chainstate. Use full -reindex instead.",
         )
+    if values.get("peerblockfilters") and not values.get("blockfilterindex"):
+        raise _fail(origins["peerblockfilters"], "Cannot set -peerblockfilters without -blockfilterindex.")
     for name in ("bind", "whitebind"):
         if values.get(name) and values.get("listen") is False:
             raise _fail(origins[name], "Cannot set -bind or -whitebind together with -listen=0")

@@ -77,7 +77,6 @@ NOT_BUILT: Final[Mapping[str, str]] = {
     **dict.fromkeys(("acceptnonstdtxn", "minrelaytxfee", "persistmempool", "datacarriersize"), "a mempool"),
     **dict.fromkeys(("limitdescendantcount", "txreconciliation", "privatebroadcast"), "a mempool"),
     "testactivationheight": "blocks",
-    **dict.fromkeys(("blockfilterindex", "peerblockfilters", "peerbloomfilters"), "blocks"),
     "rest": "the REST interface",
     "v2transport": "the encrypted transport (BIP324)",
     **dict.fromkeys(("i2psam", "i2pacceptincoming"), "I2P (no package for its SAM bridge is maintained)"),
@@ -217,6 +216,13 @@ ASSUME_VALID = Kind(
 SYNC = Kind(partial(_match, pattern="headers|blocks"), "headers or blocks")
 PRUNE = replace(COUNT, negated="0", complaint="Prune cannot be configured with a negative value.")
 PARALLEL = _number_kind(-64, 64)
+FILTER_INDEX = Kind(
+    lambda text: text == "basic" or _boolean(text),
+    "basic, yes or no",
+    bare="1",
+    negated="0",
+    complaint="Unknown -blockfilterindex value {}.",
+)
 UPLOAD_TARGET = Kind(
     _upload_target, "a number with an optional unit", complaint="Unable to parse -maxuploadtarget: '{}'"
 )
@@ -296,6 +302,15 @@ class Config:
     )
     reindex: bool = _option(False, BOOLEAN, "Blocks", "rebuild index and coins from the block files")
     reindex_chainstate: bool = _option(False, BOOLEAN, "Blocks", "rebuild the coins from the blocks on disk")
+    blockfilterindex: bool = _option(
+        False, FILTER_INDEX, "Blocks", "keep compact filters of all blocks (BIP158): getblockfilter, light clients"
+    )
+    peerblockfilters: bool = _option(
+        False, BOOLEAN, "Blocks", "serve compact filters to peers (BIP157); needs blockfilterindex"
+    )
+    peerbloomfilters: bool = _option(
+        False, BOOLEAN, "Blocks", "let peers load bloom filters (BIP37): they cost work, and tell which coins are whose"
+    )
     loadblock: tuple[Path, ...] = _list(PATH, "Blocks", "read blocks from this file at the start (Core's blk*.dat)")
 
     connect: tuple[str, ...] = _list(HOST, "Connections", "connect to these nodes only; 0 for none at all")

@@ -52,6 +52,9 @@ def check(config: Config, params: ChainParams) -> None:
     user_agent(config.uacomment)
     dns_servers(config)
     metrics_address(config)
+    for name in ("blockfilterindex", "peerbloomfilters"):
+        if getattr(config, name) and not validates_blocks(config, params):
+            raise StartupError(f"{name} is for a node with blocks: set sync=blocks", ExitStatus.CONFIG)
 
 
 def validates_blocks(config: Config, params: ChainParams) -> bool:

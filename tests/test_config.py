@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from ccnode.config import load_config, render_config, render_help
-from ccnode.errors import ConfigError, ExitStatus
+from ccnode.errors import ConfigError, ExitStatus, StartupError
 from ccnode.networks import network_params
 from ccnode.options import CHAINS, IGNORED, NOT_BUILT, OPTIONS, Config
-from ccnode.settings import upload_target, validates_blocks
+from ccnode.settings import check, upload_target, validates_blocks
 
 ROOT = Path(__file__).resolve().parents[1]
 HASH = "00000000000000000000000000000000000000000000000000000000000000ab"
@@ -450,6 +450,9 @@ def test_commented_settings_of_each_file_are_the_defaults(tmp_path: Path, chain:
         (["-prune=550", "-reindex-chainstate"], "Prune mode is incompatible with -reindex-chainstate."),
         (["-assumevalid=xyz"], r"Invalid assumevalid block hash specified \(xyz\)"),
         (["-sync=some"], "headers or blocks"),
+        (["-peerblockfilters"], "Cannot set -peerblockfilters without -blockfilterindex."),
+        (["-peerblockfilters", "-noblockfilterindex"], "Cannot set -peerblockfilters without -blockfilterindex."),
+        (["-blockfilterindex=abc"], "Unknown -blockfilterindex value abc."),
         (["-dbcache=0"], "'dbcache'"),
     ],
 )
@@ -463,6 +466,22 @@ def test_whether_blocks_are_wanted(chain: str, blocks: bool) -> None:
     for arguments, expected in ((), blocks), (("-sync=headers",), False), (("-sync=blocks",), True):
         config = load_config([f"-chain={chain}", *arguments])
         assert validates_blocks(config, network_params(config)) is expected
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("", True), ("=basic", True), ("=1", True), ("=0", False), ("=no", False)]
+)
+def test_values_of_blockfilterindex(argument: str, value: bool) -> None:
+    config = load_config(["-chain=regtest", f"-blockfilterindex{argument}"])
+    assert config.blockfilterindex is value
+    check(config, network_params(config))
+
+
+@pytest.mark.parametrize("name", ["blockfilterindex", "peerbloomfilters"])
+def test_filters_are_for_a_node_with_blocks(name: str) -> None:
+    config = load_config([f"-{name}"])
+    with pytest.raises(StartupError, match=f"{name} is for a node with blocks: set sync=blocks"):
+        check(config, network_params(config))
 
 
 def test_assumevalid() -> None:
