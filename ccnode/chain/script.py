@@ -109,7 +109,7 @@ def witness_program(script: bytes) -> tuple[int, bytes] | None:
 
 def is_unspendable(script: bytes) -> bool:
     """Whether an output with this script can be known never to be spent."""
-    return script[:1] == b"\x6a" or len(script) > MAX_SCRIPT_SIZE
+    return script[:1] == bytes((OP_RETURN,)) or len(script) > MAX_SCRIPT_SIZE
 
 
 def is_push_only(script: bytes) -> bool:

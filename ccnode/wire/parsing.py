@@ -5,7 +5,7 @@ and outputs, and as objects they take a quarter of a second. Here a block become
 per transaction: the txids, the outpoints spent (36 bytes, as on the wire: the very keys the coins are stored under),
 the outputs as plain pairs. Both read the same language: what one refuses, the other refuses.
 
-How it is quick (the block at height 413567, 1 MB, 1,557 transactions, 8,467 inputs and outputs, takes 8 ms; creating an
+How it is quick (the block at height 413567, 1 MB, 1,557 transactions, 8,468 inputs and outputs, takes 8 ms; creating an
 object per field takes 100): the length of nearly every script is a single byte, which is read in place; no bound is
 checked at each step, because a slice beyond the end is merely short and the number of fixed size that follows every
 slice then cannot be read; and nothing is allocated for a declared count.
