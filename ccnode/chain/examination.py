@@ -80,7 +80,9 @@ def wait_test_block(chain: HeaderChain, tip: Tip, coins: CoinsCache, prepared: P
     return judged if isinstance(judged, BlockVerdict) else None
 
 
-def wait_verify_chain(chain: HeaderChain, tip: Tip, coins: CoinsCache, bodies: Bodies, level: int, depth: int) -> bool:
+def wait_verify_chain(
+    chain: HeaderChain, tip: Tip, coins: CoinsCache, bodies: Bodies, worker: Worker, level: int, depth: int
+) -> bool:
     """Whether the last ``depth`` blocks (0: all that are stored) are as they should be."""
     index = chain.index
     lowest = max(0, index.height(tip.entry) - depth) if depth else 0
