@@ -25,6 +25,10 @@ PACKAGE: Final = "py-bitcoinkernel"
 VERSION: Final = "0.1.0a5"
 """The version whose functions are declared here."""
 
+MAINNET: Final = 0
+CHECK_MERKLE_ROOT: Final = 2
+"""Numbers of its interface: a chain type, and a flag of ``block_check``."""
+
 _POINTER: Final = ctypes.c_void_p
 _SIZE: Final = ctypes.c_size_t
 _INT: Final = ctypes.c_int
@@ -45,6 +49,16 @@ class Kernel:
         self.block_destroy = bind(library, "block_destroy", None, _POINTER)
         self.block_get_transaction_at = bind(quick, "block_get_transaction_at", _POINTER, _POINTER, _SIZE)
         """A view: it lives as long as the block, and is not destroyed."""
+
+        self.block_check = bind(library, "block_check", _INT, _POINTER, _POINTER, ctypes.c_uint32, _POINTER)
+        """Block, consensus parameters, what to look at (`CHECK_MERKLE_ROOT`), state. 1 if nothing is wrong."""
+        self.block_validation_state_create = bind(quick, "block_validation_state_create", _POINTER)
+        self.block_validation_state_destroy = bind(quick, "block_validation_state_destroy", None, _POINTER)
+        self.chain_parameters_create = bind(library, "chain_parameters_create", _POINTER, ctypes.c_ubyte)
+        self.chain_parameters_destroy = bind(library, "chain_parameters_destroy", None, _POINTER)
+        self.chain_parameters_get_consensus_params = bind(
+            library, "chain_parameters_get_consensus_params", _POINTER, _POINTER
+        )
 
         self.transaction_create = bind(library, "transaction_create", _POINTER, _POINTER, _SIZE)
         self.transaction_destroy = bind(library, "transaction_destroy", None, _POINTER)

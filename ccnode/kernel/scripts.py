@@ -21,9 +21,8 @@ from ccnode.chain.ports import ScriptFailure
 from ccnode.chain.script_flags import ALL_SCRIPT_FLAGS
 from ccnode.kernel.library import Kernel, load_kernel
 from ccnode.kernel.script_cache import SIZE, ScriptCache
-from ccnode.kernel.verification import Loaded, Span, verify_spans
+from ccnode.kernel.verification import Loaded, Span, bitcoin_form, verify_spans
 from ccnode.wire.parsing import ParsedBlock
-from ccnode.wire.protocol import BLOCK_HEADER_SIZE
 from ccnode.wire.serialize import sha256d
 
 SLICE_BYTES: Final = 20_000
@@ -59,7 +58,7 @@ class ScriptChecker:
         slices = [*cut(block.offsets, spent, known)]
         if not slices:
             return None
-        return self._wait_slices(_as_bitcoin(block), slices, flags, is_block=True)
+        return self._wait_slices(bitcoin_form(block), slices, flags, is_block=True)
 
     def wait_verify_transaction(
         self, raw: bytes, spent_outputs: Sequence[bytes], flags: int, script_cache_ok: bool = True
@@ -107,13 +106,6 @@ def _load(kernel: Kernel, raw: bytes, is_block: bool, divided: Sequence[Span], f
     for span in divided:
         loaded.share(span.position, span.coins, flags)
     return loaded
-
-
-def _as_bitcoin(block: ParsedBlock) -> bytes:
-    """The block with a header that the library can read past; scripts never see it."""
-    if block.header_size == BLOCK_HEADER_SIZE:
-        return block.raw
-    return bytes(BLOCK_HEADER_SIZE) + block.raw[block.header_size :]
 
 
 def cut(offsets: Sequence[int], spent: Sequence[Sequence[bytes]], known: Collection[int]) -> Iterator[Slice]:

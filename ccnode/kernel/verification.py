@@ -19,6 +19,8 @@ from typing import Final, NamedTuple
 
 from ccnode.chain.script_flags import ALL_SCRIPT_FLAGS, ScriptFlag
 from ccnode.kernel.library import Kernel
+from ccnode.wire.parsing import ParsedBlock
+from ccnode.wire.protocol import BLOCK_HEADER_SIZE
 
 _SCRIPT_OFFSET: Final = 12
 _VALUE: Final = Struct("<4xq")
@@ -27,6 +29,13 @@ _VALUE: Final = Struct("<4xq")
 _P2TR_SIZE: Final = _SCRIPT_OFFSET + 34
 _P2TR_START: Final = b"\x51\x20"
 _TAPROOT: Final = int(ScriptFlag.TAPROOT)
+
+
+def bitcoin_form(block: ParsedBlock) -> bytes:
+    """The block with a header of Bitcoin's size, of which only the merkle root is sure to be right."""
+    if block.header_size == BLOCK_HEADER_SIZE:
+        return block.raw
+    return bytes(36) + block.merkle_root + bytes(12) + block.raw[block.header_size :]
 
 
 class Span(NamedTuple):
@@ -44,8 +53,8 @@ class Loaded:
     def __init__(self, kernel: Kernel, raw: bytes, *, is_block: bool) -> None:
         self.kernel = kernel
         self._is_block = is_block
-        self._handle = (kernel.block_create if is_block else kernel.transaction_create)(raw, len(raw))
-        if self._handle is None:
+        self.handle = (kernel.block_create if is_block else kernel.transaction_create)(raw, len(raw))
+        if self.handle is None:
             raise ValueError("the library cannot read what we could")
         self._shared: dict[int, int] = {}
 
@@ -53,7 +62,7 @@ class Loaded:
         """Give all memory back. Once."""
         for data in self._shared.values():
             self.kernel.precomputed_destroy(data)
-        (self.kernel.block_destroy if self._is_block else self.kernel.transaction_destroy)(self._handle)
+        (self.kernel.block_destroy if self._is_block else self.kernel.transaction_destroy)(self.handle)
 
     def share(self, position: int, coins: Sequence[bytes], flags: int) -> None:
         """Make the precomputed data of a transaction now, because several spans will need them."""
@@ -64,7 +73,7 @@ class Loaded:
 
     def transaction(self, position: int) -> int:
         """The handle of a transaction; 0 is the only position of one alone."""
-        handle: int = self._handle
+        handle: int = self.handle
         if self._is_block:
             handle = self.kernel.block_get_transaction_at(handle, position)
         return handle
