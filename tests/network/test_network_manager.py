@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import gevent
 import pytest
+from gevent.event import Event
 
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.networks import REGTEST
@@ -30,6 +31,7 @@ from ccnode.peers.traffic import tally_bytes
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.addresses import Addr, AddrV2, GetAddr, TimedAddress
+from ccnode.wire.blocks import Block
 from ccnode.wire.factory import MESSAGE_TYPES, MessageFactory
 from ccnode.wire.framing import V1Transport
 from ccnode.wire.handshake import SendCmpct, ServiceAddress, Verack, Version
@@ -394,6 +396,47 @@ def test_a_peer_marked_by_another_ones_message_gets_its_pass(office: Office) -> 
     new = office.line.grow(1).headers[-1:]
     first.send(Headers.build(new))
     assert second.expect(Headers).split() == new
+
+
+def test_a_peer_whose_handler_waits_gets_its_pass(office: Office) -> None:
+    going_on = Event()
+    office.manager._handlers = {**office.manager._handlers, "getdata": lambda _peer, _message: going_on.wait()}
+    peer, far = office.handshake()
+    far.expect(Ping)
+    far.send(GetData.build((InvItem(InvType.BLOCK, office.line.tip),)), Ping(5))
+    eventually(lambda: peer.recent_messages[-1][2] == "getdata")
+    peer.ping_requested = True
+    peer.ping_nonce = 0
+    peer.mark_dirty()
+    far.expect(Ping)
+    assert "pong" not in peer.sent_per_message, "but nothing more of it is read"
+    going_on.set()
+    assert far.expect(Pong).nonce == 5
+
+
+def test_a_handler_sends_as_its_peer_takes(office: Office) -> None:
+    """Twenty messages of a megabyte: a peer that takes none of them is owed two at most, and others go on."""
+    queued: list[int] = []
+
+    def serve(peer: Connection, _message: GetData) -> None:
+        for _ in range(20):
+            peer.wait_drained()
+            peer.send(Block(bytes(1_000_000)))
+            queued.append(peer.send_queue_bytes)
+
+    office.manager._handlers = {**office.manager._handlers, "getdata": serve}
+    peer, far = office.handshake()
+    far.send(GetData.build([InvItem(InvType.BLOCK, office.line.tip)] * 10_000), Ping(7))
+    eventually(lambda: peer.send_queue_bytes > peer.max_send_buffer)
+    assert office.manager.receive_budget_used < 100_000, "the request does not take up room while it is answered"
+    _, other = office.handshake()
+    other.send(Ping(8))
+    assert other.expect(Pong).nonce == 8
+    assert len(queued) < 5
+    for _ in range(20):
+        assert len(far.expect(Block).raw) == 1_000_000
+    assert far.expect(Pong).nonce == 7
+    assert max(queued) <= peer.max_send_buffer + 1_000_024
 
 
 def test_a_storage_error_stops_the_node_wherever_it_happens(office: Office) -> None:
