@@ -160,6 +160,9 @@ class Chainstate:
         """
         result = self._wait_store(prepared, requested, min_pow_checked, position)
         if result.new and result.entry is not None:
+            if result.entry == 0:
+                self.table.link(0, 0)
+                return result
             if source is not None:
                 self._sources[result.entry] = source
             linked = self._candidates.link(result.entry, self.tip.entry)
@@ -176,7 +179,7 @@ class Chainstate:
             return BlockResult(n, False, refused)
         if self.table.have_data(n) or not (requested or self._is_worth_storing(n)):
             return BlockResult(n, False)
-        refused = self._wait_place(n, prepared)
+        refused = self._wait_place(n, prepared) if n else None
         if refused is None:
             self.bodies.wait_append(n, prepared, position)
         elif refused.result is not ValidationResult.MUTATED:

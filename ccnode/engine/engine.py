@@ -16,16 +16,19 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import gevent
 from gevent.event import AsyncResult, Event
 from gevent.lock import BoundedSemaphore
 
 from ccnode.chain.chainstate import BlockResult, Chainstate
+from ccnode.chain.ports import FilePosition
 from ccnode.chain.preparation import PreparedBlock
 from ccnode.chain.verdict import BlockVerdict
 from ccnode.clock import Clock
+from ccnode.engine.pruning import Pruner
 from ccnode.errors import CcnodeError, StorageError
 
 T = TypeVar("T")
@@ -62,6 +65,11 @@ class BlockEngine:
         self._jobs: deque[Callable[[], object]] = deque()
         self._wake = Event()
         self._changed = Event()
+        self.pruner: Pruner | None = None
+        self.importing = False
+        """Blocks are read from files; what peers send is not wanted meanwhile."""
+        self.reindexing = False
+        """They are our own files, so none can be written."""
         self._preparing = BoundedSemaphore(PREPARING)
         self._pending: dict[bytes, _Pending] = {}
         self._pending_bytes = 0
@@ -84,7 +92,13 @@ class BlockEngine:
     # Submitting
 
     def wait_submit(
-        self, raw: bytes, *, source: int | None = None, requested: bool = True, min_pow_checked: bool = True
+        self,
+        raw: bytes,
+        *,
+        source: int | None = None,
+        requested: bool = True,
+        min_pow_checked: bool = True,
+        position: FilePosition | None = None,
     ) -> BlockResult:
         """Check and store a block. Raises `DecodeError` if it is none; see `Chainstate.wait_store` for the rest.
 
@@ -93,7 +107,7 @@ class BlockEngine:
         if source is not None:
             self._sources[source] += 1
         try:
-            result = self._wait_stored(raw, source, requested, min_pow_checked)
+            result = self._wait_stored(raw, source, requested, min_pow_checked, position)
         finally:
             self._settle(source)
         self._wait_until(lambda: self._pending_bytes <= PENDING_BYTES)
@@ -107,7 +121,7 @@ class BlockEngine:
         block_hash = self._hash(raw)
         self._watched[block_hash] += 1
         try:
-            result = self._wait_stored(raw, None, True, True)
+            result = self._wait_stored(raw)
             self._wait_until(lambda: not self._busy or block_hash in self._verdicts)
             if block_hash not in self._verdicts:
                 return result, result.verdict is not None
@@ -122,17 +136,32 @@ class BlockEngine:
         form = self.state.chain.params.header_format
         return form.hash(raw[: form.size]) if len(raw) >= form.size else b""
 
-    def _wait_stored(self, raw: bytes, source: int | None, requested: bool, min_pow_checked: bool) -> BlockResult:
+    def _wait_stored(
+        self,
+        raw: bytes,
+        source: int | None = None,
+        requested: bool = True,
+        min_pow_checked: bool = True,
+        position: FilePosition | None = None,
+    ) -> BlockResult:
+        if position is None:
+            self._wait_until(lambda: not self.reindexing)
         with self._preparing:
             self._check_alive()
             prepared = self.state.wait_prepare(raw)
-            return self._wait_in(self._stores, lambda: self._store(prepared, source, requested, min_pow_checked))
+            store = partial(
+                self._store,
+                prepared,
+                requested=requested,
+                source=source,
+                min_pow_checked=min_pow_checked,
+                position=position,
+            )
+            return self._wait_in(self._stores, store)
 
-    def _store(
-        self, prepared: PreparedBlock, source: int | None, requested: bool, min_pow_checked: bool
-    ) -> BlockResult:
+    def _store(self, prepared: PreparedBlock, *, source: int | None, **how: Any) -> BlockResult:
         """In the greenlet."""
-        result = self.state.wait_store(prepared, requested=requested, source=source, min_pow_checked=min_pow_checked)
+        result = self.state.wait_store(prepared, source=source, **how)
         if result.linked:
             size = len(prepared.block.raw)
             self._pending[prepared.block.hash] = _Pending(size, source)
@@ -140,6 +169,11 @@ class BlockEngine:
             if source is not None:
                 self._sources[source] += 1
         return result
+
+    def import_done(self) -> None:
+        """Blocks are wanted from everybody again."""
+        self.importing = self.reindexing = False
+        self._tell_waiting()
 
     # What has been submitted and is not judged
 
@@ -234,7 +268,10 @@ class BlockEngine:
         state = self.state
         if state.tip.entry == state.chain.index.tip:
             self._run_all(self._jobs)
-        if state.wait_step() or self._stores or self._jobs:
+        moved = state.wait_step()
+        if self.pruner is not None:
+            self.pruner.wait_prune()
+        if moved or self._stores or self._jobs:
             self._tell_waiting()
             return
         self._busy = False

@@ -8,7 +8,6 @@ on a branch that lost meanwhile, the first activation leaves it like any other.
 
 import logging
 from collections.abc import Callable
-from typing import Final
 
 from ccnode.chain.block_rules import is_mutated
 from ccnode.chain.block_table import BlockTable
@@ -25,8 +24,6 @@ from ccnode.wire.parsing import ParsedBlock, parse_block
 
 log = logging.getLogger("ccnode.chain")
 
-MEBIBYTE: Final = 1 << 20
-
 
 def wait_load_chainstate(
     chain: HeaderChain,
@@ -37,14 +34,16 @@ def wait_load_chainstate(
     *,
     cache_bytes: int,
     sync_headers: Callable[[], None] = lambda: None,
+    look_behind: bool = True,
 ) -> Chainstate:
     """Read the table, look for blocks behind the last flush, and be where the coins are. Nothing is connected yet.
 
-    ``chain`` must be loaded. Raises StorageError if what is on disk does not fit together.
+    ``chain`` must be loaded. ``look_behind``: whether to look for those blocks; not if all files are read anyway.
+    Raises StorageError if what is on disk does not fit together.
     """
     store.files = files
     table = worker.wait_run(_load_table, chain.index, store)
-    found = worker.wait_run(_adopt_blocks, chain.params, chain.index, table, files)
+    found = worker.wait_run(_adopt_blocks, chain.params, chain.index, table, files) if look_behind else 0
     if found:
         log.info("found %d blocks that were stored after the last flush", found)
     best = worker.wait_run(store.best_block) or chain.index.hash(0)
