@@ -17,7 +17,16 @@ TEST = [
     "btclib>=2026.10; python_version >= '3.11'",
 ]
 BLOCKS = ["py-bitcoinkernel==0.1.0a5", "cryptography>=43", "siphashc>=2.5", "mmh3>=5", "lmdb>=2.0"]
-DEV = [*TEST, *BLOCKS, "ruff>=0.14", "mypy>=1.18", "import-linter>=2.5", "types-PyYAML", "types-psutil"]
+DEV = [
+    *TEST,
+    *BLOCKS,
+    "ruff>=0.14",
+    "mypy>=1.18",
+    "import-linter>=2.5",
+    "types-PyYAML",
+    "types-psutil",
+    "duckdb>=1.1; python_version >= '3.11'",
+]
 
 setup(
     name="ccnode",

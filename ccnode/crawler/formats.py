@@ -4,7 +4,7 @@
 exist: ``bitnodes.json`` are the rows of bitnodes' exports, with null for what only a geographic database knows;
 ``seeder.txt`` is the dump of the DNS seeders, which Bitcoin Core's ``makeseeds.py`` reads; ``advertised.graphml`` says
 who named whom, which is not who is connected to whom; ``metrics.prom`` is for the text file collector of Prometheus;
-``statistics.json`` has the figures that the report draws.
+``seeds.zone`` are records for a name server; ``statistics.json`` has the figures that the report draws.
 """
 
 import csv
@@ -20,19 +20,27 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ccnode.chain.networks import get_params
 from ccnode.crawler.archive import REACHED, Archive, Filter, NodeVisit, Round
-from ccnode.crawler.history import Standing
+from ccnode.crawler.history import DAY, Standing
 from ccnode.crawler.rows import hash_text
 from ccnode.crawler.statistics import breakdown, client_of, percentiles
 from ccnode.crawler.summary import summarize
+from ccnode.crawler.zone import TTL, records
 from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.addresses import unpack_address
 from ccnode.wire.protocol import service_names
+
+DEFAULT_PORT: Final = get_params("mainnet").default_port
+"""Where a round of an early file does not say which one it is."""
 
 TOP_CLIENTS: Final = 20
 """Programs that have a metric of their own: peers choose the names."""
 
 LATENCY_PERCENTS: Final = (50, 90, 99)
+
+FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+"""What makes spreadsheets compute a cell instead of showing it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +122,10 @@ def write_ndjson(source: Source, out: TextIO) -> int:
 
 
 def write_csv(source: Source, out: TextIO) -> int:
-    """The same in columns; lists are joined by blanks, and what is not known is empty."""
+    """The same in columns; lists are joined by blanks, and what is not known is empty.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe in front: peers choose their user agents.
+    """
     rows = map(record, source.visits())
     first = next(rows, None)
     if first is None:
@@ -129,7 +140,8 @@ def write_csv(source: Source, out: TextIO) -> int:
 
 
 def _cell(value: Any) -> Any:
-    return " ".join(map(str, value)) if isinstance(value, list) else value
+    text = " ".join(map(str, value)) if isinstance(value, list) else value
+    return f"'{text}" if isinstance(text, str) and text.startswith(FORMULA_STARTS) else text
 
 
 def write_bitnodes(source: Source, out: TextIO) -> int:
@@ -263,6 +275,15 @@ def write_metrics(source: Source, out: TextIO) -> int:
     return sum(not line.startswith("#") for line in text.splitlines())
 
 
+def write_zone(source: Source, out: TextIO) -> int:
+    """Records of good nodes for the zone of a DNS seed (``ccnode.crawler.zone``)."""
+    archive, this = source.archive, source.round
+    out.write(f"; {archive.chain}, round {this.number} of {this.started:.0f}\n$TTL {TTL}\n")
+    nodes = ((archive.standing(one.node).share(7 * DAY), one) for one in archive.visits(this.number, REACHED))
+    lines = records(nodes, this.config.get("default_port", DEFAULT_PORT))
+    return _write(out, (f"{line}\n" for line in lines))
+
+
 def write_statistics(source: Source, out: TextIO) -> int:
     """All figures as one JSON object (``ccnode.crawler.summary``). Counts those at its top."""
     figures = summarize(source.archive, source.round)
@@ -284,6 +305,7 @@ FORMATS: Final[Mapping[str, Format]] = {
     "csv": Format("nodes.csv", write_csv),
     "bitnodes": Format("bitnodes.json", write_bitnodes),
     "seeder": Format("seeder.txt", write_seeder),
+    "zone": Format("seeds.zone", write_zone),
     "graphml": Format("advertised.graphml", write_graphml),
     "prometheus": Format("metrics.prom", write_metrics),
     "statistics": Format("statistics.json", write_statistics),

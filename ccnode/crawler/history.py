@@ -117,6 +117,10 @@ class Standing:
     windows: list[Window] = field(default_factory=list)
     """Empty before the node was reached."""
 
+    def share(self, seconds: int) -> float:
+        """The reliability over one of the `WINDOWS`, 0 .. 1."""
+        return next((window.reliability for window in self.windows if window.seconds == seconds), 0.0)
+
 
 @dataclass(slots=True)
 class Advance:

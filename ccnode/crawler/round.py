@@ -198,6 +198,7 @@ def describe(parts: Parts) -> dict[str, Any]:
     """What a round is run with, for its row in the census file."""
     options = parts.options
     return {
+        "default_port": parts.params.default_port,
         "networks": sorted(network.value for network in parts.lanes),
         "seeds": list(options.seeds),
         "rate": options.rate,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ccnode.crawler.archive import Archive
+from ccnode.crawler.export import export_round
 from ccnode.crawler.formats import FORMATS
 from ccnode.crawler.main import COMMANDS
 from ccnode.crawler.outcome import Outcome
@@ -32,6 +34,20 @@ def test_queries_of_the_page_find_something(census: Path, query: str) -> None:
         rows = connection.execute(query).fetchall()
     connection.close()
     assert rows or "advertisers" in query  # nobody invents addresses there
+
+
+@pytest.mark.parametrize("query", re.findall(r"```duckdb\n(.*?)```", PAGE, re.DOTALL))
+def test_duckdb_reads_an_export(census: Path, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed: pip install duckdb")
+    folder = census.parent / "census"
+    folder.mkdir()
+    with Archive(census) as archive:
+        export_round(archive, folder / "mainnet-export", ["ndjson"])
+    monkeypatch.chdir(census.parent)
+    rows = duckdb.sql(query).fetchall()
+    assert 1 < len(rows) <= 10
+    assert all(isinstance(agent, str) and nodes >= 1 for agent, nodes, _ in rows)
+    assert any(ping is not None and 0 < ping < 10 for _, _, ping in rows)
 
 
 def test_every_outcome_is_explained_in_its_own_words() -> None:

@@ -9,6 +9,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import dns.rdatatype
+import dns.zone
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -19,7 +21,7 @@ from ccnode.crawler.formats import FORMATS, record
 from ccnode.crawler.outcome import SEED_SOURCE, Outcome, Visit
 from ccnode.crawler.store import Store
 from ccnode.errors import ConfigError, ExitStatus, StartupError
-from ccnode.wire.address import NetworkAddress
+from ccnode.wire.address import Network, NetworkAddress
 from ccnode.wire.addresses import pack_address
 from tests.support.census import write_census
 from tests.support.clock import ManualClock
@@ -100,6 +102,77 @@ def test_ndjson_and_csv_say_the_same(path: Path) -> None:
         for name, value in row.items():
             expected = " ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
             assert cells[name] == expected
+
+
+@pytest.mark.parametrize("start", "=+-@\t\r")
+def test_a_user_agent_is_no_formula(tmp_path: Path, start: str) -> None:
+    path, agent = tmp_path / "main.sqlite", f"{start}cmd|' /C calc'!A0"
+    store = Store(path, "main", ManualClock(NOW))
+    store.begin_round({})
+    store.record([replace(UP, user_agent=agent, time_offset=-3)])
+    store.finish_round()
+    store.close()
+    target = exported(path, "csv", "ndjson")
+    with (target / "nodes.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["user_agent"], row["time_offset"]) == ("'" + agent, "-3")
+    assert json.loads((target / "nodes.ndjson").read_text())["user_agent"] == agent
+
+
+def test_a_zone_has_good_nodes_that_dns_can_name(tmp_path: Path) -> None:
+    path, port = tmp_path / "main.sqlite", 18444
+    texts = {
+        f"9.0.0.1:{port}": {},
+        f"9.0.0.2:{port}": {},  # of the same /16
+        f"9.1.0.1:{port}": {"services": 1},
+        f"9.2.0.1:{port}": {"services": 8},
+        "9.3.0.1:8333": {},
+        f"9.4.0.1:{port}": {"chain_ok": False},
+        f"9.5.0.1:{port}": {"headers_behind": 145},
+        f"[2a00::1]:{port}": {},
+    }
+    visits = [
+        replace(UP, address=NetworkAddress.parse(text), **{"services": 9, **facts}) for text, facts in texts.items()
+    ]
+    onion = replace(UP, address=NetworkAddress(Network.ONION, bytes(range(32)), port))
+    store = Store(path, "main", ManualClock(NOW))
+    store.begin_round({"default_port": port})
+    store.record([*visits, onion, Visit(address=B, outcome=Outcome.TIMEOUT, started=NOW, attempts=1)])
+    store.finish_round()
+    store.close()
+    text = (exported(path, "zone") / "seeds.zone").read_text()
+    zone = dns.zone.from_text(text, "seed.example.org", check_origin=False)
+    found = {
+        (str(name), dns.rdatatype.to_text(rdata.rdtype)): {str(one) for one in rdata}
+        for name, node in zone.nodes.items()
+        for rdata in node.rdatasets
+    }
+    assert found == {
+        ("@", "A"): {"9.0.0.1", "9.1.0.1"},
+        ("@", "AAAA"): {"2a00::1"},
+        ("x9", "A"): {"9.0.0.1"},
+        ("x9", "AAAA"): {"2a00::1"},
+    }
+    assert {rdata.ttl for node in zone.nodes.values() for rdata in node.rdatasets} == {3600}
+
+
+def test_a_zone_is_short_and_the_reliable_come_first(tmp_path: Path) -> None:
+    path, clock = tmp_path / "main.sqlite", ManualClock(NOW)
+    store = Store(path, "main", clock)
+    hosts = [NetworkAddress(Network.IPV4, bytes((11 + n, 1, 1, 1)), 8333) for n in range(60)]
+    for first in (0, 40):
+        store.begin_round({"default_port": 8333})
+        store.record([replace(UP, address=host, started=clock.now()) for host in hosts[: 60 - first]])
+        clock.advance(86_400)
+        store.finish_round()
+    store.begin_round({"default_port": 8333})
+    store.record([replace(UP, address=host, started=clock.now()) for host in hosts])
+    store.finish_round()
+    store.close()
+    lines = (exported(path, "zone") / "seeds.zone").read_text().splitlines()
+    listed = [line.split()[-1] for line in lines if line.startswith("@")]
+    assert len(listed) == 25
+    assert {host.host for host in hosts[:20]} <= set(listed)
 
 
 def test_bitnodes_rows_have_their_fifteen_fields(path: Path) -> None:
