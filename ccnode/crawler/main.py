@@ -10,6 +10,7 @@
     crawl.py diff [A B]              what changed from one round to another
     crawl.py export FORMAT           files for other programs
     crawl.py merge FILE...           put the files of several vantage points together
+    crawl.py prune --keep N          forget old rounds, and keep the history of nodes
     crawl.py monitor [OPTIONS]       record how blocks and transactions spread (tools/monitor.py is the same)
     crawl.py WORD --help             the options of each
 
@@ -34,6 +35,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "diff": ("ccnode.crawler.compare", "diff"),
     "export": ("ccnode.crawler.export", "export"),
     "merge": ("ccnode.crawler.merge", "merge"),
+    "prune": ("ccnode.crawler.prune", "prune"),
     "monitor": ("ccnode.crawler.monitor", "monitor"),
 }
 """Word to the module and the function that does it: ``function(arguments) -> exit status``."""
