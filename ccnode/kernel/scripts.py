@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
+import gevent
 from gevent.event import AsyncResult
 from gevent.threadpool import ThreadPool
 
@@ -21,7 +22,7 @@ from ccnode.chain.ports import ScriptFailure
 from ccnode.chain.script_flags import ALL_SCRIPT_FLAGS
 from ccnode.kernel.library import Kernel, load_kernel
 from ccnode.kernel.script_cache import SIZE, ScriptCache
-from ccnode.kernel.verification import Loaded, Span, bitcoin_form, verify_spans
+from ccnode.kernel.verification import Loaded, Place, Span, bitcoin_form, verify_spans
 from ccnode.wire.parsing import ParsedBlock
 from ccnode.wire.serialize import sha256d
 
@@ -83,22 +84,39 @@ class ScriptChecker:
         return {position for position, wtxid in enumerate(block.wtxids) if self._cache.knows(wtxid, flags)}
 
     def _wait_slices(self, raw: bytes, slices: Sequence[Slice], flags: int, *, is_block: bool) -> ScriptFailure | None:
-        loaded = self._pool.apply(_load, (self._kernel, raw, is_block, _divided(slices), flags))
+        if len(slices) <= 1:
+            failed = self._pool.apply(_verify_at_once, (self._kernel, raw, is_block, slices, flags))
+        else:
+            # a greenlet of its own: who waits may be killed, and what the library holds is given back all the same
+            failed = gevent.spawn(self._verify_slices, raw, slices, flags, is_block).get()
+        return None if failed is None else ScriptFailure(*failed)
+
+    def _verify_slices(self, raw: bytes, slices: Sequence[Slice], flags: int, is_block: bool) -> Place | None:
+        loaded: Loaded = self._pool.apply(_load, (self._kernel, raw, is_block, _divided(slices), flags))
         running: deque[AsyncResult] = deque()
+        failed: Place | None = None
         try:
             for spans in slices:
-                while running and running[0].ready():
-                    if failed := running.popleft().get():
-                        return ScriptFailure(*failed)
+                while failed is None and running and running[0].ready():
+                    failed = running.popleft().get()
+                if failed is not None:
+                    break
                 running.append(self._pool.spawn(verify_spans, loaded, spans, flags))  # waits for a free thread
-            while running:
-                if failed := running.popleft().get():
-                    return ScriptFailure(*failed)
-            return None
+            while failed is None and running:
+                failed = running.popleft().get()
+            return failed
         finally:
             for result in running:
                 result.wait()
             loaded.close()
+
+
+def _verify_at_once(kernel: Kernel, raw: bytes, is_block: bool, slices: Sequence[Slice], flags: int) -> Place | None:
+    loaded = Loaded(kernel, raw, is_block=is_block)
+    try:
+        return verify_spans(loaded, [span for spans in slices for span in spans], flags)
+    finally:
+        loaded.close()
 
 
 def _load(kernel: Kernel, raw: bytes, is_block: bool, divided: Sequence[Span], flags: int) -> Loaded:

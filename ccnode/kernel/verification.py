@@ -47,6 +47,10 @@ class Span(NamedTuple):
     end: int
 
 
+Place = tuple[int, int]
+"""A transaction's position, and an input of it."""
+
+
 class Loaded:
     """A block, or a transaction alone, as the library holds it. To be closed when no thread uses it any more."""
 
@@ -103,8 +107,8 @@ def precompute(kernel: Kernel, transaction: int, coins: Sequence[bytes], flags: 
     return data
 
 
-def verify_spans(loaded: Loaded, spans: Sequence[Span], flags: int) -> tuple[int, int] | None:
-    """Position and input of the first script that fails, or None. Runs on any thread."""
+def verify_spans(loaded: Loaded, spans: Sequence[Span], flags: int) -> Place | None:
+    """Where the first script stands that fails, or None. Runs on any thread."""
     for span in spans:
         failed = _verify_span(loaded, span, flags)
         if failed is not None:

@@ -6,6 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 from kernel_vectors import verifies
 
@@ -155,6 +156,18 @@ def test_a_transaction_of_many_slices(checker: ScriptChecker, counting: Counting
     spent[1][451] = make_coin(1, P2PKH[:-1] + b"\xad", 1, False)
     assert checker.wait_verify(block, spent, ALL_SCRIPT_FLAGS & ~ScriptFlag.TAPROOT) == ScriptFailure(2, 451)
     assert not +counting.alive
+
+
+def test_who_stops_waiting_leaves_no_memory_behind(checker: ScriptChecker, counting: CountingKernel) -> None:
+    block, spent = block_of(mixed(600))
+    waiting = gevent.spawn(checker.wait_verify, block, spent, ALL_SCRIPT_FLAGS)
+    gevent.sleep(0.001)
+    waiting.kill()
+    assert waiting.dead
+    inputs = sum(map(len, spent))
+    with gevent.Timeout(30):
+        while counting.verified.total() < inputs or +counting.alive:
+            gevent.sleep(0.001)
 
 
 def test_slices_are_of_like_size_and_miss_nothing() -> None:
