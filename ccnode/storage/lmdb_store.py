@@ -146,6 +146,15 @@ class LmdbStore:
         raise StorageError(f"cannot {action} {self.path}: {error}; {way_out}") from error
 
 
+def discard(path: Path) -> None:
+    """Delete a store that nobody has open, sound or damaged, if it is there. Raises StorageError."""
+    try:
+        for name in "data.mdb", "lock.mdb":
+            (path / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot delete {path}: {error.strerror}; check its owner and permissions") from error
+
+
 def _memory() -> int:
     """Bytes of the machine's memory."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -2,13 +2,14 @@
 
 import os
 import random
+import resource
 from pathlib import Path
 
 import lmdb
 import pytest
 
 from ccnode.errors import StartupError, StorageError
-from ccnode.storage.lmdb_store import LmdbStore
+from ccnode.storage.lmdb_store import LmdbStore, discard
 
 PAGE = 4096
 META_PAGES = 2
@@ -139,6 +140,33 @@ def test_a_cut_file_is_damage_not_a_crash(tmp_path: Path) -> None:
     os.truncate(file, file.stat().st_size // 2)
     with pytest.raises(StorageError, match="--reindex"):
         content(tmp_path)
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
+    store = LmdbStore(tmp_path)
+    store.write_batch(pairs(1, 2000))
+    size = (tmp_path / "data.mdb").stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10 * PAGE, hard))
+    try:
+        with pytest.raises(StorageError, match=f"cannot write to {tmp_path}: .*; free space"):
+            store.write_batch(pairs(2, 2000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert dict(store.iterate()) == dict(pairs(1, 2000))
+    store.write_batch(pairs(3, 2000))  # there is space again
+    store.close()
+    assert content(tmp_path) == dict(pairs(1, 2000) + pairs(3, 2000))
+
+
+def test_a_damaged_store_is_discarded(tmp_path: Path) -> None:
+    """So that --reindex, which the message recommends, is a way out."""
+    discard(tmp_path)
+    (tmp_path / "data.mdb").write_bytes(b"garbage" * 4096)
+    with pytest.raises(StorageError, match="--reindex"):
+        LmdbStore(tmp_path)
+    discard(tmp_path)
+    assert content(tmp_path) == {}
 
 
 def test_every_error_of_the_library_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
