@@ -407,13 +407,13 @@ class Census:
     def _hand_over(self) -> None:
         """Give the sink what has come together. What a visit heard was put aside before the visit was."""
         with self._handing_over:
-            count = len(self._visits)
+            count, moved = len(self._visits), self._moved()
             learned, self._learned = self._learned, []
             named, self._named = self._named, []
             for source, entries in learned:
                 self._sink.learned(source, entries)
                 self._pending -= len(entries)
-            for payer, entries in self._moved().items():
+            for payer, entries in moved.items():
                 self._sink.learned(payer, entries)
             for source, entries in named:
                 self._sink.named(source, entries)
