@@ -21,6 +21,7 @@ adds. Outputs that can never be spent, and the genesis block's, are never coins.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from struct import Struct
 from typing import Final
 
@@ -28,7 +29,7 @@ from ccnode.chain.block_rules import MAX_BLOCK_SIGOPS_COST, BlockContext
 from ccnode.chain.index import HeaderIndex
 from ccnode.chain.money import MAX_MONEY, subsidy
 from ccnode.chain.params import ChainParams
-from ccnode.chain.script import MAX_SCRIPT_SIZE, WITNESS_SCALE_FACTOR, count_sigops, input_sigop_cost
+from ccnode.chain.script import MAX_SCRIPT_SIZE, input_sigop_cost, legacy_sigops
 from ccnode.chain.script_flags import ScriptFlag
 from ccnode.chain.transaction_rules import (
     SEQUENCE_LOCKTIME_DISABLE_FLAG,
@@ -39,6 +40,7 @@ from ccnode.chain.transaction_rules import (
 from ccnode.chain.verdict import BlockVerdict, ValidationResult
 from ccnode.errors import StorageError
 from ccnode.wire.parsing import ParsedBlock
+from ccnode.wire.transaction import WITNESS_SCALE_FACTOR
 
 COINBASE_MATURITY: Final = 100
 """Blocks on top of a coinbase before it can be spent (``consensus/consensus.h``)."""
@@ -181,9 +183,8 @@ def _sigop_cost(block: ParsedBlock, spent: Sequence[Sequence[bytes]], flags: int
     """Of the coinbase and of the transactions whose coins are given (Core: ``GetTransactionSigOpCost``)."""
     p2sh, segwit = bool(flags & ScriptFlag.P2SH), bool(flags & ScriptFlag.WITNESS)
     count = len(spent) + 1
-    legacy = sum(count_sigops(script, False) for scripts in block.script_sigs[:count] for script in scripts)
-    legacy += sum(count_sigops(script, False) for outputs in block.outputs[:count] for _value, script in outputs)
-    cost = WITNESS_SCALE_FACTOR * legacy
+    script_sigs, outputs = chain.from_iterable(block.script_sigs[:count]), chain.from_iterable(block.outputs[:count])
+    cost = WITNESS_SCALE_FACTOR * legacy_sigops(script_sigs, outputs)
     for i, coins in enumerate(spent, 1):
         for j, coin in enumerate(coins):
             if len(coin) not in _COUNTED_SIZES:

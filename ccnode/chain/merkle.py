@@ -39,29 +39,6 @@ def merkle_root(hashes: Sequence[bytes]) -> tuple[bytes, bool]:
     return level[0], mutated
 
 
-def merkle_branch(hashes: Sequence[bytes], position: int) -> list[bytes]:
-    """The hashes that lead from ``hashes[position]`` to the root, lowest first."""
-    digest = sha256
-    level = list(hashes)
-    branch = []
-    while len(level) > 1:
-        if len(level) % 2:
-            level.append(level[-1])
-        branch.append(level[position ^ 1])
-        level = [digest(digest(a + b).digest()).digest() for a, b in zip(level[::2], level[1::2], strict=True)]
-        position //= 2
-    return branch
-
-
-def root_of_branch(leaf: bytes, branch: Sequence[bytes], position: int) -> bytes:
-    """The root that ``branch`` leads to from ``leaf`` at ``position``."""
-    for sibling in branch:
-        pair = sibling + leaf if position & 1 else leaf + sibling
-        leaf = sha256(sha256(pair).digest()).digest()
-        position //= 2
-    return leaf
-
-
 def witness_merkle_root(wtxids: Sequence[bytes]) -> bytes:
     """The root over the wtxids of a block, where the coinbase's counts as zero."""
     return merkle_root([bytes(32), *wtxids[1:]])[0]

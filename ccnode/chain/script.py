@@ -21,6 +21,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from ccnode.wire.transaction import WITNESS_SCALE_FACTOR
+
 OP_0: Final = 0x00
 OP_PUSHDATA1: Final = 0x4C
 OP_PUSHDATA2: Final = 0x4D
@@ -41,7 +43,6 @@ OP_CHECKMULTISIGVERIFY: Final = 0xAF
 MAX_SCRIPT_SIZE: Final = 10_000
 """Bytes; a longer one fails, so that an output with it can never be spent."""
 MAX_PUBKEYS_PER_MULTISIG: Final = 20
-WITNESS_SCALE_FACTOR: Final = 4
 
 _SIGOP: Final = re.compile(rb"[\xac-\xaf]").search
 _P2PKH_START: Final = bytes((OP_DUP, OP_HASH160, 20))
