@@ -12,17 +12,21 @@ not be pruned (`BlockFilters.height`).
 import logging
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import gevent
 from gevent.event import Event
 
 from ccnode.chain.block_filter import encode_filter, filter_scripts
+from ccnode.chain.genesis import genesis_block
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.index import TipChanged
 from ccnode.chain.ports import Worker
-from ccnode.errors import StorageError
+from ccnode.engine.workers import ThreadWorker
+from ccnode.errors import CcnodeError, StorageError
 from ccnode.storage.filter_index import FilterIndex, NewFilter
+from ccnode.storage.lmdb_store import LmdbStore
 from ccnode.wire.parsing import ParsedBlock, parse_block
 
 log = logging.getLogger("ccnode.engine")
@@ -61,10 +65,12 @@ class BlockFilters:
         bodies: BlockBodies,
         worker: Worker,
         on_fault: Callable[[BaseException], None],
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         """
         :param index: used on ``worker`` only, which need not be that of the chain state.
         :param on_fault: hears of what ends the indexing; it must not wait.
+        :param on_close: called when the index is closed.
         """
         self._chain = chain
         self._entries = chain.index
@@ -72,6 +78,7 @@ class BlockFilters:
         self._bodies = bodies
         self._worker = worker
         self._on_fault = on_fault
+        self._on_close = on_close
         self._best: int | None = None
         self._kept: dict[int, tuple[ParsedBlock, Sequence[Sequence[bytes]]]] = {}
         self._wake = Event()
@@ -93,6 +100,7 @@ class BlockFilters:
         if self._task is not None:
             self._task.join()
         self._worker.wait_run(self._index.close)
+        self._on_close()
 
     @property
     def height(self) -> int:
@@ -181,15 +189,37 @@ class BlockFilters:
             return self._worker.wait_run(_filter_of, *kept)
         raw = self._bodies.wait_read(entry)
         spent = self._bodies.wait_read_undo(entry) if entry else []
-        if raw is None or spent is None:
-            if entry == 0:
+        if entry == 0 and raw is None:
+            raw = genesis_block(self._chain.params)
+            if raw is None:  # a network of one's own, whose genesis is a header and nothing else
                 return encode_filter(self._entries.hash(0), ())
+        if raw is None or spent is None:
             height = self._entries.height(entry)
             raise StorageError(
                 f"blockfilterindex needs the block at height {height}, which was pruned: "
                 "start without blockfilterindex, or once with --reindex"
             )
         return self._worker.wait_run(_filter_of_raw, raw, self._chain.format.size, self._entries.hash(entry), spent)
+
+
+def open_block_filters(
+    folder: Path, chain: HeaderChain, bodies: BlockBodies, on_fault: Callable[[BaseException], None]
+) -> BlockFilters:
+    """The index in the data directory ``folder``, with a thread of its own.
+
+    Raises StartupError or StorageError if it cannot be used.
+    """
+    worker = ThreadWorker()
+    try:
+        index = worker.wait_run(_open_index, folder / "indexes" / "blockfilter" / "basic", chain.params.magic)
+    except CcnodeError:
+        worker.close()
+        raise
+    return BlockFilters(chain, index, bodies, worker, on_fault, worker.close)
+
+
+def _open_index(directory: Path, magic: bytes) -> FilterIndex:
+    return FilterIndex(directory, LmdbStore(directory / "index"), magic)
 
 
 def _filter_of(block: ParsedBlock, spent: Sequence[Sequence[bytes]]) -> bytes:
