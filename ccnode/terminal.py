@@ -199,12 +199,14 @@ def progress_parts(progress: SyncProgress, peers: Collection[Peer]) -> list[str]
     else:
         height = f"height {progress.height:,}"
     parts = [progress.phase.value, height]
-    if progress.phase in (Phase.HEADERS, Phase.PRESYNC):
+    if progress.phase in (Phase.HEADERS, Phase.PRESYNC, Phase.BLOCKS):
         parts.append(f"{progress.percent:.1f}%")
         if progress.eta is not None:
             parts.append(f"{duration(progress.eta)} left")
         if progress.rate >= 1:
             parts.append(f"{progress.rate:,.0f}/s")
+        elif progress.phase is Phase.BLOCKS and progress.rate > 0:
+            parts.append(f"{progress.rate:.2f}/s")
     if progress.phase is Phase.STALE and progress.low_work:
         parts.append("too little work, not stored")
     return [*parts, connections, f"tip of {utc(progress.best_time)}"]

@@ -45,6 +45,16 @@ def progress(phase: Phase, **changes: Any) -> SyncProgress:
             {"presync_height": 640_000, "height": 0},
             ["presynchronizing headers", "height 640,000 checked, 0 stored", "3.5%", "3 min 45 s left", "3,990/s"],
         ),
+        (
+            Phase.BLOCKS,
+            {"rate": 12.4},
+            ["downloading blocks", "height 32,000", "3.5%", "3 min 45 s left", "12/s"],
+        ),
+        (
+            Phase.BLOCKS,
+            {"rate": 0.254},
+            ["downloading blocks", "height 32,000", "3.5%", "3 min 45 s left", "0.25/s"],
+        ),
         (Phase.SYNCED, {"eta": None}, ["synchronized", "height 32,000"]),
         (Phase.STALE, {"low_work": True}, ["peers have nothing newer", "height 32,000", "too little work, not stored"]),
         (Phase.NO_PEERS, {}, ["waiting for peers", "height 32,000"]),

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from ccnode.chain import seeds
 from ccnode.chain.difficulty import BitcoinDifficulty
 from ccnode.chain.formats import BITCOIN_FORMAT, Header
-from ccnode.chain.params import AddressPrefixes, ChainParams, SoftForks, signet_magic
+from ccnode.chain.params import AddressPrefixes, ChainParams, SoftForks, TxHistory, signet_magic
 from ccnode.errors import ConfigError
 
 _LIMIT_32_BITS = (1 << 224) - 1  # mainnet and the two old test networks: difficulty 1
@@ -73,6 +73,7 @@ MAINNET = ChainParams(
     ),
     presync_period=641,
     presync_buffer=15_218,
+    tx_history=TxHistory(1_704_194_835, 946_728_933, 6.569290261471664),
     prune_after_height=100_000,
     assumed_blocks_gb=856,
     assumed_coins_gb=14,
@@ -105,6 +106,7 @@ TESTNET3 = ChainParams(
     prefixes=_TEST_PREFIXES,
     presync_period=673,
     presync_buffer=14_460,
+    tx_history=TxHistory(1_703_579_240, 67_845_391, 1.464436832560951),
     assumed_blocks_gb=245,
     assumed_coins_gb=19,
     headers_only=True,
@@ -154,6 +156,7 @@ SIGNET = ChainParams(
     prefixes=_TEST_PREFIXES,
     presync_period=620,
     presync_buffer=15_724,
+    tx_history=TxHistory(1_706_331_472, 2_425_380, 0.008277759863833788),
     assumed_blocks_gb=24,
     assumed_coins_gb=4,
 )
@@ -213,6 +216,7 @@ def signet_params(challenge: bytes) -> ChainParams:
         fixed_seeds=(),
         minimum_chain_work=0,
         assumevalid=None,
+        tx_history=None,
         assumed_blocks_gb=0,
         assumed_coins_gb=0,
     )

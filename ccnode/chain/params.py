@@ -47,6 +47,15 @@ class AddressPrefixes:
     bech32_hrp: str
 
 
+@dataclass(frozen=True, slots=True)
+class TxHistory:
+    """How many transactions a chain had at some time, and how many come: to tell how far validation is."""
+
+    time: int  # Unix seconds
+    count: int
+    rate: float  # transactions per second
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainParams:
     """Everything in which one network differs from another. Hashes are in internal byte order."""
@@ -80,6 +89,7 @@ class ChainParams:
     presync_buffer: int  # headers held back there before they are released
     prune_after_height: int = 1000
     mockable: bool = False  # whether setmocktime and mockscheduler are allowed
+    tx_history: TxHistory | None = None
     assumed_blocks_gb: int = 0  # what block files of a whole chain take, in 10**9 bytes; 0 if nobody knows
     assumed_coins_gb: int = 0  # the same for the coins
     headers_only: bool = False  # what `sync` is where nobody says: headers, and not blocks

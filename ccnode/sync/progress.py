@@ -1,11 +1,15 @@
-"""How far the synchronisation is, in the words and figures a person wants to see."""
+"""How far the synchronisation is, in the words and figures a person wants to see.
+
+Headers come first, and their progress is shown as long as they come; then that of the blocks, if they are wanted.
+"""
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from ccnode.chain.headers import HeaderChain
 from ccnode.clock import Clock
+from ccnode.sync.block_progress import BlockMeter
 from ccnode.sync.leader import Leadership
 from ccnode.sync.state import SyncPeer
 
@@ -14,11 +18,12 @@ RATE_WINDOW = 10.0
 
 
 class Phase(Enum):
-    """What the header synchronisation is doing."""
+    """What the synchronisation is doing."""
 
     NO_PEERS = "waiting for peers"
     PRESYNC = "presynchronizing headers"
     HEADERS = "synchronizing headers"
+    BLOCKS = "downloading blocks"
     STALE = "peers have nothing newer"
     SYNCED = "synchronized"
 
@@ -29,13 +34,13 @@ class SyncProgress:
 
     phase: Phase
     height: int
-    """Of the best header; during presync of the best header *stored*."""
+    """Of the best header; during presync of the best header *stored*; of the tip where blocks are downloaded."""
     best_time: int
     """Its time, Unix seconds."""
     percent: float
-    """0 to 100, estimated from the time left and the block spacing."""
+    """0 to 100: of the headers, by the time left and the block spacing; of the blocks as Core guesses it."""
     rate: float
-    """Headers per second (in presync: headers looked at)."""
+    """Headers per second (in presync: headers looked at), or blocks."""
     eta: float | None
     """Seconds left at this rate, None if unknown."""
     presync_height: int | None
@@ -47,7 +52,15 @@ class SyncProgress:
 class ProgressMeter:
     """Computes `SyncProgress`; keeps a few samples for the rate."""
 
-    def __init__(self, chain: HeaderChain, peers: dict[int, SyncPeer], leadership: Leadership, clock: Clock) -> None:
+    def __init__(
+        self,
+        chain: HeaderChain,
+        peers: dict[int, SyncPeer],
+        leadership: Leadership,
+        clock: Clock,
+        blocks: BlockMeter | None = None,
+    ) -> None:
+        self._blocks = blocks
         self._chain = chain
         self._peers = peers
         self._leadership = leadership
@@ -55,6 +68,26 @@ class ProgressMeter:
         self._samples: deque[tuple[float, int]] = deque()
 
     def progress(self) -> SyncProgress:
+        """Of the headers, or of the blocks if it is those that we wait for."""
+        headers = self._header_progress()
+        blocks = None if self._blocks is None else self._blocks.progress()
+        if blocks is None or not blocks.behind or headers.phase not in (Phase.SYNCED, Phase.STALE):
+            return headers
+        return replace(
+            headers,
+            phase=Phase.BLOCKS,
+            height=blocks.height,
+            best_time=blocks.time,
+            percent=100.0 * blocks.fraction,
+            rate=blocks.rate,
+            eta=blocks.eta,
+        )
+
+    def verified(self) -> float:
+        """Core's ``verificationprogress``, 0 to 1; of headers where they are all there is."""
+        return min(1.0, self._header_progress().percent / 100) if self._blocks is None else self._blocks.fraction()
+
+    def _header_progress(self) -> SyncProgress:
         index = self._chain.index
         best = index.best_header
         height, best_time = index.height(best), index.time(best)

@@ -10,6 +10,7 @@ from ccnode.clock import Clock
 from ccnode.peers.misbehaviour import Misbehaviour
 from ccnode.peers.peer import Peer
 from ccnode.rng import Rng
+from ccnode.sync.block_progress import BlockMeter
 from ccnode.sync.download import BlockDownload, Blocks
 from ccnode.sync.extra import OutboundPeer
 from ccnode.sync.headers import HeaderSync
@@ -100,7 +101,8 @@ class Synchronizer:
         self._leadership.asks_through(self._headers.ask)
         self._watch = ChainSyncWatch(chain, self._headers.ask)
         self._server = HeaderServer(chain, self._peers, clock, announces=announces)
-        self._meter = ProgressMeter(chain, self._peers, self._leadership, clock)
+        block_meter = None if blocks is None else BlockMeter(chain, blocks, clock)
+        self._meter = ProgressMeter(chain, self._peers, self._leadership, clock, block_meter)
         self._serving = serving
         self.handlers: dict[type[Message], Callable[[Peer, Any], None]] = {
             Headers: self._headers.on_headers,
@@ -192,6 +194,10 @@ class Synchronizer:
 
     def progress(self) -> SyncProgress:
         return self._meter.progress()
+
+    def verified(self) -> float:
+        """How far validation is, from 0 to 1."""
+        return self._meter.verified()
 
     def waiting(self) -> list[WaitingHeaders]:
         """All headers that wait for their parent."""
