@@ -9,6 +9,7 @@ import gc
 import logging
 from collections.abc import Container
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from gevent.event import Event
 
@@ -64,6 +65,7 @@ from ccnode.settings import (
     metrics_address,
     upload_target,
     user_agent,
+    validates_blocks,
 )
 from ccnode.storage.addrman_store import AddrManStore
 from ccnode.storage.anchors import save_anchors, take_anchors
@@ -77,6 +79,9 @@ from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import NetworkAddress
 from ccnode.wire.factory import MessageFactory
 from ccnode.wire.protocol import ServiceFlags
+
+if TYPE_CHECKING:
+    from ccnode.blocks import BlockSide
 
 log = logging.getLogger("ccnode")
 
@@ -113,6 +118,7 @@ class Node:
         if self.http is not None:
             self._closing.callback(self.http.close)  # if the start fails; see also `start`
         self._open_stores()
+        self.blocks = self._open_blocks() if validates_blocks(self.config, self.params) else None
         self.timers = Timers(self.clock)
         self._wire_peers()
         self._wire_admin()
@@ -125,9 +131,20 @@ class Node:
         self.misbehaviour = Misbehaviour(discouragement, self.bans if config.misbehavior == "classic" else None)
         unwanted = Unwanted(discouragement, self.bans)
         whitelist = build_whitelist(config)
-        services = config.services or 0
-        announces = bool(services & ServiceFlags.NETWORK)
-        self.sync = Synchronizer(self.chain, self.misbehaviour, clock, rng, announces=announces)
+        services = int(self.blocks.services) if self.blocks is not None else 0
+        if config.services is not None:
+            services = config.services
+        self.sync = Synchronizer(
+            self.chain,
+            self.misbehaviour,
+            clock,
+            rng,
+            announces=self.blocks is not None or bool(services & ServiceFlags.NETWORK),
+            blocks=None if self.blocks is None else self.blocks.intake,
+            serving=None
+            if self.blocks is None
+            else self.blocks.serving(self.misbehaviour, self._upload_target_reached),
+        )
         self.gossip = AddressGossip(
             self.addrman,
             clock,
@@ -226,6 +243,8 @@ class Node:
         self._check_asmap()
         anchors = self.database.call(take_anchors) if config.automatic else []
         self._closing.callback(self._save_anchors)
+        if self.blocks is not None:
+            self.blocks.start()
         self.network.start(connect=config.connect, addnode=config.addnode, anchors=anchors)
         gc.collect()
         gc.freeze()
@@ -280,6 +299,23 @@ class Node:
         self.bans = BanList(bans, self.clock, default_seconds=self.config.bantime, bans=bans.load())
         self._closing.callback(self._last_writes)
 
+    def _open_blocks(self) -> "BlockSide":
+        from ccnode.blocks import BlockSide  # with its libraries, which a node of headers does without
+
+        blocks = BlockSide(
+            self.config,
+            self.chain,
+            self.datadir.path,
+            self.clock,
+            sync_headers=self.header_file.sync,
+            on_fault=self._fault,
+        )
+        self._closing.callback(blocks.close)
+        return blocks
+
+    def _upload_target_reached(self) -> bool:
+        return self.network.manager.traffic.upload_target.reached(historical=True)
+
     def _last_writes(self) -> None:
         self.addrman_store.flush()
         self.database.post(self._sync_headers)
@@ -332,6 +368,9 @@ class Node:
         capture = MessageCapture(self.datadir.path, self.clock)
         self._closing.callback(capture.close)
         return capture
+
+    def _fetch_block(self, entry: int, peer_id: int) -> str | None:
+        return self.sync.request_block(peer_id, entry)
 
     def _limited_peers_suffice(self) -> bool:
         age = self.clock.now() - self.chain.index.time(self.chain.index.tip)
@@ -395,4 +434,5 @@ class Node:
             events=self.events,
             offenders=self.offenders,
             stats=self.figures.report,
+            blocks=None if self.blocks is None else self.blocks.for_commands(self._fetch_block),
         )
