@@ -123,7 +123,8 @@ class Chainstate:
 
     def wait_prepare(self, raw: bytes) -> PreparedBlock:
         """Parse a block and check what can be checked before its turn. Raises `DecodeError`. For any greenlet."""
-        prepared = self._worker.wait_run(prepare_block, raw, self._params, self._context_of(raw))
+        arguments = (raw, self._params, self._scripts.passes, self._context_of(raw))
+        prepared = self._worker.wait_run(prepare_block, *arguments)
         return prepared if self._params.signet_challenge is None else self._wait_signed(prepared)
 
     def _wait_signed(self, prepared: PreparedBlock) -> PreparedBlock:
@@ -329,7 +330,8 @@ class Chainstate:
 
     def wait_test(self, raw: bytes) -> BlockVerdict | None:
         """What would be wrong with a block on the tip, its proof of work aside. Raises `DecodeError`."""
-        prepared = self._worker.wait_run(prepare_block, raw, self._params, self._context_of(raw), False)
+        arguments = (raw, self._params, self._scripts.passes, self._context_of(raw), False)
+        prepared = self._worker.wait_run(prepare_block, *arguments)
         return wait_test_block(self.chain, self.tip, self.coins, prepared)
 
     def wait_verify(self, level: int, depth: int) -> bool:

@@ -108,6 +108,13 @@ class CoinStore(Protocol):
 class ScriptVerifier(Protocol):
     """Verifies scripts, on as many threads as it likes."""
 
+    def passes(self, block: "ParsedBlock") -> bool:
+        """Whether the block is sure to pass `check_block`, proof of work aside. Blocking: called on the worker.
+
+        No means that our own rules have to look.
+        """
+        ...
+
     def wait_verify(
         self, block: "ParsedBlock", spent: Sequence[Sequence[bytes]], flags: int, script_cache_ok: bool = True
     ) -> ScriptFailure | None:

@@ -8,6 +8,7 @@ Two more things are found here, because it takes a loop over all inputs: which c
 locked by time.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ccnode.chain.block_rules import BlockContext, check_block, contextual_check_block
@@ -35,11 +36,15 @@ class PreparedBlock:
 
 
 def prepare_block(
-    raw: bytes, params: ChainParams, context: BlockContext | None = None, check_pow: bool = True
+    raw: bytes,
+    params: ChainParams,
+    passes: Callable[[ParsedBlock], bool] | None = None,
+    context: BlockContext | None = None,
+    check_pow: bool = True,
 ) -> PreparedBlock:
-    """Parse and check a block. Raises `DecodeError` if it is none."""
+    """Parse and check a block; ``passes`` is that of `check_block`. Raises `DecodeError` if it is none."""
     block = _parse(raw, params)
-    verdict = check_block(block, params, check_pow=check_pow)
+    verdict = check_block(block, params, check_pow=check_pow, passes=passes)
     if verdict is not None:
         return PreparedBlock(block, [], [], verdict)
     contextual_verdict = None if context is None else contextual_check_block(block, context)

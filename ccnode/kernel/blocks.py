@@ -6,7 +6,7 @@ every transaction while other threads run. It says no without a reason; then our
 the verdict. None of these checks depends on the network: proof of work and a signet's signature are not among them.
 """
 
-from ccnode.kernel.library import CHECK_MERKLE_ROOT, MAINNET, load_kernel
+from ccnode.kernel.library import CHECK_MERKLE_ROOT, MAINNET, Kernel
 from ccnode.kernel.verification import Loaded, bitcoin_form
 from ccnode.wire.parsing import ParsedBlock
 
@@ -14,10 +14,10 @@ from ccnode.wire.parsing import ParsedBlock
 class BlockChecker:
     """Plain blocking code for a worker thread, and for any number of them at once."""
 
-    def __init__(self) -> None:
-        self._kernel = load_kernel()
-        self._parameters = self._kernel.chain_parameters_create(MAINNET)
-        self._consensus = self._kernel.chain_parameters_get_consensus_params(self._parameters)
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._parameters = kernel.chain_parameters_create(MAINNET)
+        self._consensus = kernel.chain_parameters_get_consensus_params(self._parameters)
 
     def close(self) -> None:
         """Give the memory back. Once, when no thread checks a block any more."""

@@ -20,6 +20,7 @@ from gevent.threadpool import ThreadPool
 
 from ccnode.chain.ports import ScriptFailure
 from ccnode.chain.script_flags import ALL_SCRIPT_FLAGS
+from ccnode.kernel.blocks import BlockChecker
 from ccnode.kernel.library import Kernel, load_kernel
 from ccnode.kernel.script_cache import SIZE, ScriptCache
 from ccnode.kernel.verification import Loaded, Place, Span, bitcoin_form, verify_spans
@@ -37,12 +38,18 @@ class ScriptChecker:
 
     def __init__(self, par: int, *, salt: bytes | None = None, cache_size: int = SIZE) -> None:
         self._kernel = load_kernel()
+        self._blocks = BlockChecker(self._kernel)
         self._pool = ThreadPool(par)
         self._cache = ScriptCache(salt or os.urandom(32), cache_size)
 
     def close(self) -> None:
         """End the threads, after what they are doing."""
         self._pool.kill()
+        self._blocks.close()
+
+    def passes(self, block: ParsedBlock) -> bool:
+        """Whether ``block`` is sure to pass `check_block`, proof of work aside. Blocking: for a worker thread."""
+        return self._blocks.passes(block)
 
     def wait_verify(
         self, block: ParsedBlock, spent: Sequence[Sequence[bytes]], flags: int, script_cache_ok: bool = True

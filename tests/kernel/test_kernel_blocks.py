@@ -11,6 +11,7 @@ from ccnode.chain.block_rules import check_block
 from ccnode.chain.networks import MAINNET
 from ccnode.errors import DecodeError
 from ccnode.kernel.blocks import BlockChecker
+from ccnode.kernel.library import load_kernel
 from ccnode.wire.parsing import parse_block
 from tests.support.data import read_xz
 from tests.support.kernel import kernel_block
@@ -18,7 +19,7 @@ from tests.support.kernel import kernel_block
 
 @pytest.fixture(scope="module")
 def checker() -> Iterator[BlockChecker]:
-    checker = BlockChecker()
+    checker = BlockChecker(load_kernel())
     yield checker
     checker.close()
 

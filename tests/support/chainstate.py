@@ -56,6 +56,9 @@ class TrustingScripts:
         self.verified: list[bytes] = []
         """Hashes of the blocks, in order."""
 
+    def passes(self, block: ParsedBlock) -> bool:
+        return False
+
     def wait_verify(
         self, block: ParsedBlock, spent: Sequence[Sequence[bytes]], flags: int, script_cache_ok: bool = True
     ) -> ScriptFailure | None:
