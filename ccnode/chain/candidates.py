@@ -32,6 +32,17 @@ class Candidates:
         for n in range(1, len(table)):
             if table.have_data(n) and not self.is_linked(n):
                 self.link(n, tip)
+        self._begin_at(tip)
+
+    def _begin_at(self, tip: int) -> None:
+        """Of blocks with as much work, the one that was the tip stays it."""
+        work = self._index.chain_work(tip)
+        for leaf in self._index.tips():
+            n = self._last_linked(leaf)
+            if n != tip and self._index.chain_work(n) == work and self._table.sequence(n) < 1:
+                self._table.set_sequence(n, 1)
+        if tip:
+            self._table.set_sequence(tip, 0)
         self.add(tip, tip)
         self.collect(tip)
 

@@ -52,7 +52,15 @@ BIP30_REPEATS: Final[Mapping[int, bytes]] = {
     91_842: bytes.fromhex("00000000000a4d0a398161ffc163c503763b1f4360639393e0e4c8e300e0caec")[::-1],
     91_880: bytes.fromhex("00000000000743f190a18c5577a3c2d2a1f610ae9601ac046a38084ccb7cd721")[::-1],
 }
-"""The two blocks of mainnet whose coinbase repeats an earlier one, 91,812 and 91,722, which is lost by that."""
+"""The two blocks of mainnet whose coinbase repeats an earlier one, which is lost by that."""
+
+BIP30_REPEATED: Final = frozenset(
+    {
+        bytes.fromhex("00000000000271a2dc26e7667f8419f2e15416dc6955e5a6c6cdf3f2574dd08e")[::-1],  # 91,722
+        bytes.fromhex("00000000000af0aed4792b1acee3d966af36cf5def14935db8de83d6f9306f2f")[::-1],  # 91,812
+    }
+)
+"""The blocks whose coinbase they repeat."""
 
 _head: Final = Struct("<Iq")
 _OP_RETURN: Final = b"\x6a"

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ccnode.chain.block_rules import BlockContext, check_block
 from ccnode.chain.bodies import Bodies
 from ccnode.chain.coins import CoinsCache
-from ccnode.chain.connect import disconnect_block
+from ccnode.chain.connect import BIP30_REPEATED, disconnect_block
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.params import ChainParams
 from ccnode.chain.ports import Worker
@@ -32,9 +32,6 @@ from ccnode.errors import StorageError
 from ccnode.wire.parsing import ParsedBlock
 
 log = logging.getLogger("ccnode.chain")
-
-_LAST_REPEATED_COINBASE = 91_880
-"""Height up to which a coinbase may be gone because a later one repeated it (`ccnode.chain.connect.BIP30_REPEATS`)."""
 
 MAX_CHANGES = 1_000_000
 """Coins that a verification takes back in memory, some 250 MB; it goes no deeper then."""
@@ -66,11 +63,12 @@ class CoinsView:
 def wait_test_block(chain: HeaderChain, tip: Tip, coins: CoinsCache, prepared: PreparedBlock) -> BlockVerdict | None:
     """What would be wrong with a block on the tip; ``prepared`` without its proof of work."""
     header = prepared.block.header
-    context = prepared.context
-    if context is None or chain.format.parse(header).prev != chain.index.hash(tip.entry):
+    if chain.format.parse(header).prev != chain.index.hash(tip.entry):
         return BlockVerdict(ValidationResult.MISSING_PARENT, "inconclusive-not-best-prevblk")
     if prepared.verdict is not None:
         return prepared.verdict
+    context = prepared.context
+    assert context is not None, "the tip is a parent that is known"
     fault = chain.judge_on(tip.entry, header)
     if fault is not None:
         return BlockVerdict(fault.result, fault.reason)
@@ -117,7 +115,7 @@ def _wait_look(chain: HeaderChain, bodies: Bodies, worker: Worker, view: CoinsVi
         return None
     undone = worker.wait_run(disconnect_block, block, spent)
     expected = undone.removed
-    if chain.index.height(n) <= _LAST_REPEATED_COINBASE:
+    if block.hash in BIP30_REPEATED:
         expected = {outpoint for outpoint in expected if outpoint[:32] != block.txids[0]}
     if len(view.wait_fetch(list(expected))) != len(expected):
         return "coins that it made are missing"

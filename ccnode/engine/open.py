@@ -153,10 +153,9 @@ class OpenBlocks:
                 self.worker.wait_run(self.store.set_flag, _REINDEX, None)
             for path in self._options.loadblock:
                 importer.wait_load(self.files, path)
+            self.engine.import_done()
         except CcnodeError as error:
             self._on_fault(error)
-        finally:
-            self.engine.import_done()
 
     def _wait_store_genesis(self, state: Chainstate) -> None:
         """The first block is stored like all others, but nobody sends it."""
