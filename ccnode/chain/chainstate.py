@@ -128,8 +128,13 @@ class Chainstate:
         return prepared if self._params.signet_challenge is None else self._wait_signed(prepared)
 
     def _wait_signed(self, prepared: PreparedBlock) -> PreparedBlock:
-        """The block with the verdict on its signature, which comes right after that on its proof of work."""
+        """The block with the verdict on its signature, which comes right after that on its proof of work.
+
+        Nobody signed the first block.
+        """
         if prepared.verdict is not None and prepared.verdict.result is ValidationResult.INVALID_HEADER:
+            return prepared
+        if prepared.block.hash == self._params.genesis_hash:
             return prepared
         assert self._params.signet_challenge is not None
         if wait_is_signed(prepared.block, self._params.signet_challenge, self._scripts):

@@ -8,6 +8,7 @@ import pytest
 from signet_blocks import SIGNET_BLOCKS
 
 from ccnode.chain.coins import make_coin
+from ccnode.chain.genesis import genesis_block
 from ccnode.chain.merkle import merkle_root
 from ccnode.chain.networks import SIGNET
 from ccnode.chain.script import push
@@ -16,6 +17,7 @@ from ccnode.kernel.scripts import ScriptChecker
 from ccnode.wire.parsing import ParsedBlock, parse_block
 from ccnode.wire.serialize import compact_size, var_bytes
 from ccnode.wire.transaction import OutPoint, Transaction, TxIn, TxOut, encode_transactions
+from tests.support.chainstate import ChainRoom
 from tests.support.data import read_xz
 from tests.support.kernel import check_block
 from tests.support.signing import SIGHASH_ALL, legacy_digest, segwit_digests
@@ -153,3 +155,11 @@ def test_the_first_push_with_a_solution_counts_and_the_rest_is_written_anew(veri
     vout = (coinbase.vout[0], TxOut(0, kept))
     root = merkle_root([replace(coinbase, vout=vout).txid, *block.txids[1:]])[0]
     assert solution.to_spend.vin[0].script_sig[2:] == block.header[:36] + root + b"TIME"
+
+
+def test_the_first_block_is_signed_by_nobody(tmp_path: Path) -> None:
+    """It comes like any other when our own block files are read again."""
+    room, raw = ChainRoom(tmp_path, SIGNET), genesis_block(SIGNET)
+    assert raw is not None
+    assert room.submit(raw).verdict is None
+    assert room.state.table.have_data(0)
