@@ -254,7 +254,10 @@ class Connection(Peer):
         self._traffic.received.add(count)
 
     def wait_drained(self) -> None:
-        """Wait until the queue is below ``max_send_buffer`` again, or the connection is closing."""
+        """Wait until the queue is below ``max_send_buffer`` again, or the connection is closing.
+
+        Others get their turn in any case, if this one has lasted.
+        """
         self._release_claim()  # the message is taken apart; its room is not kept for as long as the answers take
         self._before_waiting()
         self._drained = Event()
@@ -264,6 +267,7 @@ class Connection(Peer):
                 self._drained.wait(AHEAD_SECONDS)
             breathe()
         self._drained = None
+        breathe()
         self._reader_waits = False
 
     def _receive_ahead(self) -> bool:

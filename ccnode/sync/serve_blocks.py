@@ -21,8 +21,9 @@ to 500, ask for those, and when they ask for the last are told of the tip, which
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import ClassVar, Protocol
 
 from ccnode.chain.headers import HeaderChain
@@ -151,25 +152,24 @@ class BlockServer:
 
     def wait_on_getdata(self, peer: Peer, message: GetData) -> None:
         """Answer all items; returns early if the peer goes."""
-        missing: list[InvItem] = []
-        for position, kind in enumerate(message.types()):
-            if kind in _TRANSACTIONS:
-                missing.append(InvItem(kind, message.hash_at(position)))
-                continue
-            self._not_found(peer, missing)
-            missing = []
-            if kind not in _BLOCKS:
-                continue
+        start = 0
+        for transactions, run in groupby(message.types(), _TRANSACTIONS.__contains__):
+            kinds = list(run)
+            items = message.part(start, start + len(kinds))
+            start += len(kinds)
+            if not transactions:
+                self._wait_serve_all(peer, kinds, items)
+            elif relays_transactions(peer):
+                peer.send(NotFound(items.raw))
+
+    def _wait_serve_all(self, peer: Peer, kinds: Sequence[int], items: GetData) -> None:
+        """Send the blocks among ``items``, whose types are ``kinds``."""
+        for position, kind in enumerate(kinds):
             peer.wait_drained()
             if peer.closing:
                 return
-            self._wait_serve(peer, kind, message.hash_at(position))
-        self._not_found(peer, missing)
-
-    def _not_found(self, peer: Peer, missing: list[InvItem]) -> None:
-        """We have no transactions; where none are relayed, not even that is said."""
-        if missing and relays_transactions(peer):
-            peer.send(NotFound.build(missing))
+            if kind in _BLOCKS:
+                self._wait_serve(peer, kind, items.hash_at(position))
 
     def _wait_serve(self, peer: Peer, kind: int, block_hash: bytes) -> None:
         entry = self._index.find(block_hash)

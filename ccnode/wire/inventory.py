@@ -63,6 +63,10 @@ class _InventoryList:
         stop = (index + 1) * _ITEM.size
         return self.raw[stop - HASH_SIZE : stop]
 
+    def part(self: L, start: int, stop: int) -> L:
+        """The items from one position to before another."""
+        return type(self)(self.raw[start * _ITEM.size : stop * _ITEM.size])
+
     def items(self) -> list[InvItem]:
         """All of them, made anew each time."""
         return [InvItem(kind, hash_) for kind, hash_ in _ITEM.iter_unpack(self.raw)]

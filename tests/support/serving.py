@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.networks import REGTEST
@@ -16,18 +15,12 @@ from ccnode.wire.inventory import GetData, InvItem
 from ccnode.wire.message import Message
 from ccnode.wire.protocol import ServiceFlags
 from ccnode.wire.transaction import OutPoint, Transaction, TxIn, TxOut
+from tests.support.chainstate import ImmediateWorker
 from tests.support.clock import ManualClock
 from tests.support.fakes import HeaderLine, MemoryHeaderStore, established_peer
 
 INBOUND = ConnectionType.INBOUND
 OFFERED = int(ServiceFlags.NETWORK | ServiceFlags.WITNESS | ServiceFlags.BLOOM | ServiceFlags.COMPACT_FILTERS)
-
-
-class AtOnce:
-    """A worker that calls."""
-
-    def wait_run(self, function: Callable[..., Any], *args: Any) -> Any:
-        return function(*args)
 
 
 def body(n: int) -> tuple[Transaction, ...]:
@@ -82,7 +75,7 @@ class Counter:
         self.discouragement = Discouragement()
         rules = ServingRules(pruned=pruned, target_reached=lambda: self.spent_upload)
         self.serving = BlockServing(
-            self.chain, self.shelf, AtOnce(), Misbehaviour(self.discouragement), rules=rules, filters=filters
+            self.chain, self.shelf, ImmediateWorker(), Misbehaviour(self.discouragement), rules=rules, filters=filters
         )
         self.newcomer(kind)
 
