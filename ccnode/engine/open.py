@@ -32,7 +32,7 @@ from ccnode.errors import CcnodeError
 from ccnode.kernel.scripts import ScriptChecker
 from ccnode.storage.block_files import BlockFiles
 from ccnode.storage.chainstate_store import ChainstateStore
-from ccnode.storage.lmdb_store import LmdbStore
+from ccnode.storage.lmdb_store import LmdbStore, discard
 
 log = logging.getLogger("ccnode.chain")
 
@@ -95,9 +95,8 @@ class OpenBlocks:
             opened.callback(self.reader.close)
             self.worker = ThreadWorker()
             opened.callback(self.worker.close)
-            self.store = self.worker.wait_run(_open_store, folder, self._chain.params.magic)
+            self.store, reindexing = self.worker.wait_run(_open_store, folder, self._chain.params.magic, self._options)
             opened.callback(self.worker.wait_run, self.store.close)
-            reindexing = self.worker.wait_run(_forget, self.store, self._options)
             self.files = self.worker.wait_run(_open_files, folder, self._chain, self.store, reindexing)
             opened.callback(self.worker.wait_run, self.files.close)
             state = wait_load_chainstate(
@@ -183,8 +182,29 @@ def open_blocks(
     return blocks
 
 
-def _open_store(folder: Path, magic: bytes) -> ChainstateStore:
-    return ChainstateStore(LmdbStore(folder / "chainstate"), magic)
+def _open_store(folder: Path, magic: bytes, options: BlockOptions) -> tuple[ChainstateStore, bool]:
+    """The store, after forgetting what is to be built anew; and whether the block files are to be read for that."""
+    path = folder / "chainstate"
+    if not options.reindex:
+        store = ChainstateStore(LmdbStore(path), magic)
+        flags = store.flags()
+        if _REINDEX not in flags:
+            if options.reindex_chainstate or _REINDEX_CHAINSTATE in flags:
+                _forget_coins(store)
+            return store, False
+        store.close()
+    log.info("the block files are read again, and every block in them is connected again")
+    discard(path)  # it may be the damaged part
+    store = ChainstateStore(LmdbStore(path), magic)
+    store.set_flag(_REINDEX, b"1")
+    return store, True
+
+
+def _forget_coins(store: ChainstateStore) -> None:
+    log.info("every block on disk is connected again")
+    store.set_flag(_REINDEX_CHAINSTATE, b"1")
+    store.wipe_coins()
+    store.set_flag(_REINDEX_CHAINSTATE, None)
 
 
 def _open_files(folder: Path, chain: HeaderChain, store: ChainstateStore, reindexing: bool) -> BlockFiles:
@@ -193,20 +213,3 @@ def _open_files(folder: Path, chain: HeaderChain, store: ChainstateStore, reinde
     if reindexing:
         files.delete_undo()
     return files
-
-
-def _forget(store: ChainstateStore, options: BlockOptions) -> bool:
-    """Forget what is to be built anew; whether the block files are to be read."""
-    flags = store.flags()
-    if options.reindex or _REINDEX in flags:
-        log.info("the block files are read again, and every block in them is connected again")
-        store.set_flag(_REINDEX, b"1")
-        store.wipe()
-        store.set_flag(_REINDEX_CHAINSTATE, None)
-        return True
-    if options.reindex_chainstate or _REINDEX_CHAINSTATE in flags:
-        log.info("every block on disk is connected again")
-        store.set_flag(_REINDEX_CHAINSTATE, b"1")
-        store.wipe_coins()
-        store.set_flag(_REINDEX_CHAINSTATE, None)
-    return False
