@@ -18,8 +18,9 @@ even change the dirty layer, meanwhile. There is no cache of coins merely read: 
 that cache is the operating system's, and one look-up in it costs 2 to 3 us where a script check costs 60.
 
 A layer is 256 pairs of small dictionaries, chosen by the outpoint's first byte. One large dictionary would halt
-everything for 70 ms each time it grows (at 1.4 million coins), for longer when it is freed, and for seconds when it is
-sorted for the store.
+everything for 70 ms each time it grows (at 1.4 million coins) and for seconds when it is sorted for the store or freed,
+a second per million coins. As it is, no step of a flush of two million coins takes more than about 20 ms. A
+coin takes 180 to 240 bytes of memory.
 
 Only outputs that can be spent belong here: whoever creates coins leaves out provably unspendable ones. Nothing here
 checks that a spent coin exists; the rules do, with what `CoinsCache.wait_fetch` found.
@@ -41,7 +42,6 @@ SHARDS = 256
 _HEAD = Struct("<Iq")
 _OBJECT = getsizeof(b"") + 15  # bytes around the content of a bytes object, with what rounding up to 16 adds
 _OUTPOINT_OBJECT = (OUTPOINT_SIZE + _OBJECT) // 16 * 16
-_FREED_PER_CHANGE = 4  # shards of a written layer freed per block: 2,000 coins each take a millisecond
 
 _NO_RECORDS: Mapping[bytes, bytes] = MappingProxyType({})
 
@@ -122,6 +122,14 @@ class CoinChanges:
             found[outpoint] = coin
         return unknown
 
+    def clear(self) -> None:
+        """Free the memory, coin by coin: others get their turn in between."""
+        for fresh, changed in zip(self.fresh, self.changed, strict=True):
+            while fresh:
+                fresh.popitem()
+            while changed:
+                changed.popitem()
+
     def batches(self) -> Iterator[tuple[list[tuple[bytes, bytes]], list[bytes]]]:
         """All changes as coins to put and outpoints to delete, in the order of their outpoints, a shard at a time."""
         for fresh, changed in zip(self.fresh, self.changed, strict=True):
@@ -144,7 +152,6 @@ class CoinsCache:
         self._dirty = CoinChanges()
         self._flushing: CoinChanges | None = None
         self._flushes = 0
-        self._retired: list[dict[bytes, bytes] | dict[bytes, bytes | None]] = []
 
     @property
     def usage(self) -> int:
@@ -190,7 +197,6 @@ class CoinsCache:
         self._dirty.create(created)
         self._dirty.spend(spent)
         self.best_block = best_block
-        del self._retired[-2 * _FREED_PER_CHANGE :]
 
     def wait_flush(self, entries: Mapping[bytes, bytes] = _NO_RECORDS) -> None:
         """Write all changes, and with them, in one transaction, records of the block table by block hash.
@@ -204,7 +210,7 @@ class CoinsCache:
         self._worker.wait_run(self._store.commit, layer, best_block, entries)
         self._flushing = None
         self._flushes += 1
-        self._retired = [*layer.fresh, *layer.changed]  # to free them all at once would take long
+        self._worker.wait_run(layer.clear)
 
     def _overlay(self, outpoints: Sequence[bytes], found: dict[bytes, bytes]) -> list[bytes]:
         unknown = self._dirty.overlay(outpoints, found)

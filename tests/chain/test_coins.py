@@ -280,6 +280,8 @@ def test_a_flush_is_due_at_the_limit(store: Store, worker: Worker) -> None:
         coins.apply([], {outpoint(number): coin()}, HASHES[1])
         number += 1
     assert 200_000 <= coins.usage < 202_000
+    layer = coins._dirty
     coins.wait_flush()
     assert not coins.should_flush()
     assert len(store.coins) == number
+    assert len(layer) == 0  # its memory is free
