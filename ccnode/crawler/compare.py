@@ -194,8 +194,8 @@ def show(arguments: Sequence[str]) -> int:
 
 
 RELIABILITY: Final = (
-    "the share of each time for which visits got a handshake, and for which they speak at all; the latest counts most, "
-    "and what nobody watched counts as down"
+    "the share of that time for which visits got a handshake, and for which they speak at all;",
+    "the latest counts most, and what nobody watched counts as down",
 )
 
 
@@ -213,7 +213,7 @@ def _print_node(archive: Archive, node: int, address: NetworkAddress) -> None:
             ("height", "" if standing.height is None else str(standing.height)),
             ("reached", f"first {when(standing.first_reached)}, last {when(standing.last_reached)}"),
             ("reliability", ", ".join(shares)),
-            ("", RELIABILITY),
+            *(("", line) for line in RELIABILITY),
         ]
     facts.append(("next visit due", when(standing.next_visit)))
     print(_aligned(facts), "", _aligned([HEADINGS, *_timeline(archive, node)]), "", sep="\n")

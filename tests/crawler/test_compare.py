@@ -128,7 +128,7 @@ def test_show_explains_reliability(census: Path, capsys: pytest.CaptureFixture[s
     lines = capsys.readouterr().out.splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("reliability"))
     assert "2 h 100% of 100%, 8 h 95% of 95%, 1 d 64% of 64%, 7 d 13% of 13%, 30 d 3% of 3%" in lines[at]
-    assert "share of each time for which visits got a handshake" in lines[at + 1]
+    assert "share of that time for which visits got a handshake" in lines[at + 1]
 
 
 def test_numbers_have_the_right_noun() -> None:
