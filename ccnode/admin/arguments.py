@@ -22,6 +22,9 @@ from ccnode.errors import RpcError
 REQUIRED: Final = object()
 """The default of an argument that has none."""
 
+HASH_DIGITS: Final = 64
+"""Hex digits of a hash."""
+
 _INT64_MAX: Final = 2**63 - 1
 
 
@@ -36,6 +39,7 @@ class ArgType(Enum):
     VERBOSITY = "boolean or integer"
     ARRAY = "json array"
     OBJECT = "json object"
+    JSON = "json"
     ANY = "any"
 
     @property
@@ -173,17 +177,17 @@ def json_type(value: object) -> str:
 
 def _convert(arg: Arg, value: object) -> object:
     if arg.type is ArgType.HASH:
-        return _parse_hash(arg.name, str(value))
+        return parse_hash(arg.name, str(value))
     is_integer = arg.type is ArgType.INTEGER or (arg.type is ArgType.VERBOSITY and not isinstance(value, bool))
     if is_integer and not (isinstance(value, int) and -_INT64_MAX - 1 <= value <= _INT64_MAX):
         raise RpcError(rpc_errors.MISC_ERROR, "JSON integer out of range")
     return value
 
 
-def _parse_hash(name: str, text: str) -> bytes:
+def parse_hash(name: str, text: str) -> bytes:
     """The 32 bytes, in internal order, that 64 hex digits show in reverse (Core's ``ParseHashV``)."""
-    if len(text) != 64:
-        shown = f"{name} must be of length 64 (not {len(text)}, for '{text}')"
+    if len(text) != HASH_DIGITS:
+        shown = f"{name} must be of length {HASH_DIGITS} (not {len(text)}, for '{text}')"
         raise RpcError(rpc_errors.INVALID_PARAMETER, shown)
     try:
         raw = bytes.fromhex(text)

@@ -76,12 +76,16 @@ class BlockAccess(Protocol):
         """Most bytes that changed coins take in memory."""
         ...
 
+    def have_data(self, n: int) -> bool:
+        """Whether the block can be read; the first always can."""
+        ...
+
     def wait_block(self, n: int) -> "ParsedBlock":
-        """The block of an entry that has data."""
+        """The block of an entry that has data. LookupError if it is gone."""
         ...
 
     def wait_undo(self, n: int) -> Sequence[Sequence[bytes]]:
-        """The coins that each of its transactions after the coinbase spent; it must have undo data."""
+        """The coins that each of its transactions after the coinbase spent; it must have undo data. LookupError."""
         ...
 
     def wait_coins(self, outpoints: Sequence[bytes]) -> tuple[bytes, Mapping[bytes, bytes]]:
@@ -125,7 +129,7 @@ class BlockAccess(Protocol):
         ...
 
     def wait_filter(self, n: int) -> FilterAnswer | None:
-        """The basic filter of a block; None if the index has not got so far, LookupError if there is no index."""
+        """The basic filter of a block; None if there is none, or not yet."""
         ...
 
     def indexes(self) -> Mapping[str, IndexState]:

@@ -7,7 +7,7 @@ small stand-in.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gevent.event import Event
 
@@ -29,6 +29,9 @@ from ccnode.peers.time_offsets import TimeOffsets
 from ccnode.peers.traffic import Traffic
 from ccnode.sync.synchronizer import Synchronizer
 from ccnode.wire.address import NetworkAddress
+
+if TYPE_CHECKING:
+    from ccnode.admin.commands.utxo import Scan
 
 LONGEST_WAIT: Final = 3600.0
 """Seconds after which a command that waits for the chain answers anyway: its client may be long gone."""
@@ -166,6 +169,8 @@ class AdminContext:
     """The node's own figures, a JSON object, for getnodestats."""
     blocks: BlockAccess | None = None
     """Blocks and coins; None on a node of headers."""
+    scan: "Scan | None" = None
+    """The look through all coins that is going on (scantxoutset)."""
     active_commands: list[ActiveCommand] = field(default_factory=list)
     started: float = field(init=False)
     """Steady seconds at the start."""

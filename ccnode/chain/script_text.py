@@ -8,11 +8,14 @@ A scriptSig may hold signatures. Where an element has the form of one, its last 
 type in brackets.
 """
 
+from collections.abc import Iterator
 from enum import Enum
+from hashlib import sha256
 from typing import Final
 
-from ccnode.chain.addresses import encode_address, key_hash_of
+from ccnode.chain.addresses import encode_address, key_hash_of, witness_script
 from ccnode.chain.descriptors import with_checksum
+from ccnode.chain.hash160 import HASH160_SIZE, hash160
 from ccnode.chain.params import AddressPrefixes
 from ccnode.chain.script import (
     MAX_PUBKEYS_PER_MULTISIG,
@@ -42,8 +45,15 @@ _FROM_0X50: Final = (
     "CHECKLOCKTIMEVERIFY CHECKSEQUENCEVERIFY NOP4 NOP5 NOP6 NOP7 NOP8 NOP9 NOP10 CHECKSIGADD"
 )
 _NAMES: Final = dict(enumerate(_FROM_0X50.split(), start=0x50))
-MAX_OPCODE: Final = 0xBA
-"""OP_CHECKSIGADD, the highest with a meaning."""
+OP_CHECKSIGADD: Final = 0xBA
+MAX_OPCODE: Final = OP_CHECKSIGADD
+"""The highest with a meaning."""
+MAX_ELEMENT_SIZE: Final = 520
+"""Bytes of an element on a script's stack (``MAX_SCRIPT_ELEMENT_SIZE``)."""
+_SUCCESS: Final = frozenset(
+    [0x50, 0x62, *range(126, 130), *range(131, 135), 137, 138, 141, 142, *range(149, 154), *range(187, 255)]
+)
+"""Opcodes that let a tapscript succeed (BIP342)."""
 _INVALID_OPCODE: Final = 0xFF
 
 _LONGEST_NUMBER: Final = 4
@@ -62,6 +72,8 @@ _PAY_TO_ANCHOR: Final = bytes.fromhex("51024e73")
 _KEY_SIZES: Final = {2: 33, 3: 33, 4: 65, 6: 65, 7: 65}
 """Bytes of a public key by its first one."""
 _HYBRID_KEYS: Final = (6, 7)
+_COMPRESSED_SIZE: Final = 33
+_KEY_HASH_PROGRAM: Final = 2 + HASH160_SIZE
 _FIELD: Final = 2**256 - 2**32 - 977
 """The order of the field of secp256k1."""
 
@@ -142,6 +154,23 @@ def _is_der_number(head: bytes, number: bytes) -> bool:
     if head[0] != 0x02 or not number or number[0] & 0x80:
         return False
     return len(number) == 1 or number[0] != 0 or bool(number[1] & 0x80)
+
+
+def has_valid_ops(script: bytes) -> bool:
+    """Whether a script can be read to its end, has no unknown opcode and pushes nothing too large."""
+    return all(op <= MAX_OPCODE and len(data) <= MAX_ELEMENT_SIZE for op, data in _ops(script))
+
+
+def _ops(script: bytes) -> Iterator[tuple[int, bytes]]:
+    """The opcodes and what they push; the last has an opcode above all if the script is cut short."""
+    position = 0
+    while position < len(script):
+        read = read_op(script, position)
+        if read is None:
+            yield 1 << 8, b""
+            return
+        op, data, position = read
+        yield op, data
 
 
 def output_type(script: bytes) -> OutputType:
@@ -249,4 +278,45 @@ def script_members(
     if address is not None:
         members["address"] = address
     members["type"] = kind.value
+    return members
+
+
+def can_be_wrapped(script: bytes) -> bool:
+    """Whether it makes sense to pay to the hash of this script (Core: ``decodescript``)."""
+    if output_type(script) in _NEVER_WRAPPED or not has_valid_ops(script) or is_unspendable(script):
+        return False
+    return not any(op == OP_CHECKSIGADD or op in _SUCCESS for op, _data in _ops(script))
+
+
+_NEVER_WRAPPED: Final = frozenset(
+    {
+        OutputType.NULLDATA,
+        OutputType.SCRIPTHASH,
+        OutputType.WITNESS_UNKNOWN,
+        OutputType.WITNESS_V1_TAPROOT,
+        OutputType.ANCHOR,
+    }
+)
+
+
+def segwit_form(script: bytes) -> bytes | None:
+    """The witness program that asks for the same as ``script``; None where there is none.
+
+    Keys of 65 bytes are not allowed there, and a witness program is not wrapped once more.
+    """
+    kind, key, multisig = output_type(script), _pubkey_of(script), _multisig_of(script)
+    if kind in (OutputType.WITNESS_V0_KEYHASH, OutputType.WITNESS_V0_SCRIPTHASH):
+        return None
+    keys = [key] if key is not None else multisig[1] if multisig is not None else []
+    if any(len(each) != _COMPRESSED_SIZE for each in keys):
+        return None
+    key_hash = hash160(key) if key is not None else key_hash_of(script)
+    return witness_script(0, sha256(script).digest() if key_hash is None else key_hash)
+
+
+def witness_members(script: bytes, program: bytes, prefixes: AddressPrefixes) -> dict[str, object]:
+    """As `script_members` of a witness program of which the script is known."""
+    members = script_members(program, prefixes)
+    if len(program) > _KEY_HASH_PROGRAM and _multisig_of(script) is not None:
+        members["desc"] = with_checksum(f"wsh({_inferred(script, prefixes)})")
     return members

@@ -13,15 +13,13 @@ from typing import Final
 from ccnode.chain.coins import read_coin
 from ccnode.chain.money import COIN
 from ccnode.chain.params import AddressPrefixes
-from ccnode.chain.script import MAX_SCRIPT_SIZE, read_op
-from ccnode.chain.script_text import MAX_OPCODE, script_asm, script_members
+from ccnode.chain.script import MAX_SCRIPT_SIZE
+from ccnode.chain.script_text import has_valid_ops, script_asm, script_members
 from ccnode.errors import DecodeError
 from ccnode.wire.parsing import ParsedBlock, parse_block
 from ccnode.wire.serialize import U32, Reader, sha256d
 from ccnode.wire.transaction import WITNESS_SCALE_FACTOR, TxOut
 
-MAX_ELEMENT_SIZE: Final = 520
-"""Bytes of an element on a script's stack (``MAX_SCRIPT_ELEMENT_SIZE``)."""
 _MIN_OUTPUT_SIZE: Final = 9
 
 
@@ -83,17 +81,7 @@ def _is_sane(block: ParsedBlock) -> bool:
     scripts = [script for _value, script in block.outputs[0]]
     if not block.is_coinbase(0):
         scripts += block.script_sigs[0]
-    return all(len(script) <= MAX_SCRIPT_SIZE and _has_valid_ops(script) for script in scripts)
-
-
-def _has_valid_ops(script: bytes) -> bool:
-    position = 0
-    while position < len(script):
-        read = read_op(script, position)
-        if read is None or read[0] > MAX_OPCODE or len(read[1]) > MAX_ELEMENT_SIZE:
-            return False
-        position = read[2]
-    return True
+    return all(len(script) <= MAX_SCRIPT_SIZE and has_valid_ops(script) for script in scripts)
 
 
 def transaction_members(

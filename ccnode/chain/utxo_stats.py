@@ -65,7 +65,7 @@ class UtxoSummary:
         return UtxoStats(self._transactions, self._coins, self._bogosize, self._total, self._hasher.digest())
 
     def _close(self) -> None:
-        """Count one transaction's coins, by rising index: as bytes, which are little-endian, they may come otherwise."""
+        """Count one transaction's coins, by rising index: their bytes, little-endian, may have another order."""
         coins, self._open = self._open, []
         if len(coins) > 1:
             coins.sort(key=lambda pair: U32.unpack_from(pair[0], TXID_SIZE)[0])

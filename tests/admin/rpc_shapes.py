@@ -248,6 +248,19 @@ DESCRIPTION = {
     "args": [{"name": str, "type": str, "required": bool, "help": str, "completion": object}],
 }
 
+TRANSACTION = {
+    "txid": str,
+    "hash": str,
+    "version": int,
+    "size": int,
+    "vsize": int,
+    "weight": int,
+    "locktime": int,
+    "vin": [object],
+    "vout": [{"value": NUMBER, "n": int, "scriptPubKey": {"asm": str, "desc": str, "hex": str, "type": str}}],
+}
+SIMPLE_TRANSACTION = "0200000000010000000000000000016a00000000"
+
 SHAPES: dict[str, tuple[tuple[object, ...], Any]] = {
     "getconnectioncount": ((), int),
     "ping": ((), None),
@@ -300,6 +313,10 @@ SHAPES: dict[str, tuple[tuple[object, ...], Any]] = {
     "waitforblockheight": ((0, 1), TIP),
     "preciousblock": ((GENESIS,), None),
     "getmininginfo": ((), MINING_INFO),
+    "validateaddress": (("x",), {"isvalid": bool, "error_locations": [int], "error": str}),
+    "decodescript": (("51",), {"asm": str, "desc": str, "type": str, "p2sh": str, "segwit": {"*": str}}),
+    "decoderawtransaction": ((SIMPLE_TRANSACTION,), TRANSACTION),
+    "createrawtransaction": (([], {"data": "00"}), str),
     "getnetworkhashps": ((), NUMBER),
     "status": ((), STATUS),
     "getpeermessages": ((0,), [{"time": NUMBER, "direction": str, "command": str, "bytes": int}]),

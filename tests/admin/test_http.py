@@ -122,6 +122,24 @@ def test_every_method_has_its_fields_over_http(web: Web) -> None:
     link.close()
 
 
+OF_BLOCKS = {
+    "getblock",
+    "getblockfilter",
+    "getblockfrompeer",
+    "getblockstats",
+    "getblocktemplate",
+    "getchaintxstats",
+    "getrawtransaction",
+    "gettxout",
+    "gettxoutsetinfo",
+    "pruneblockchain",
+    "scantxoutset",
+    "submitblock",
+    "verifychain",
+}
+"""Methods that need blocks."""
+
+
 def test_every_method_is_in_the_table() -> None:
     elsewhere = {
         "stop",
@@ -130,6 +148,7 @@ def test_every_method_is_in_the_table() -> None:
         "importaddrman",
         "snapshot",
         "getnodestats",
+        *OF_BLOCKS,
     }  # have tests of their own
     offered = {each.name for each in REGISTRY if each.category != "hidden"}
     assert offered - SHAPES.keys() - elsewhere == set()

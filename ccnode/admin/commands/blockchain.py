@@ -12,6 +12,7 @@ from ccnode.admin.commands.common import BLOCKHASH, display_hash, find_block, he
 from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import Arg, ArgType, command
 from ccnode.chain.pow import difficulty
+from ccnode.chain.script_flags import ScriptFlag, block_script_flags
 from ccnode.errors import RpcError
 from ccnode.network.hub import breathing
 
@@ -68,7 +69,7 @@ def get_blockchain_info(context: AdminContext) -> dict[str, object]:
 @command(
     "getchainstates",
     "blockchain",
-    help="Returns the states of the chain that the node keeps. There is one, made of headers, and it holds no coins.",
+    help="Returns the states of the chain that the node keeps: there is one.",
     result="""{
   "headers": n,                      height of the best valid header
   "chainstates": [{
@@ -78,9 +79,9 @@ def get_blockchain_info(context: AdminContext) -> dict[str, object]:
     "target": "hex",
     "difficulty": n,
     "verificationprogress": n,       0 to 1, estimated from the time left
-    "coins_db_cache_bytes": 0,
-    "coins_tip_cache_bytes": 0,
-    "validated": false               what is in the blocks has not been looked at
+    "coins_db_cache_bytes": 0,       the system keeps what was read from the disk
+    "coins_tip_cache_bytes": n,      most bytes of coins that changed
+    "validated": true|false          false on a node of headers: what is in the blocks has not been looked at
   }]
 }""",
 )
@@ -93,8 +94,8 @@ def get_chain_states(context: AdminContext) -> dict[str, object]:
         **work_of(index.bits(tip)),
         "verificationprogress": min(1.0, context.sync.progress().percent / 100),
         "coins_db_cache_bytes": 0,
-        "coins_tip_cache_bytes": 0,
-        "validated": False,
+        "coins_tip_cache_bytes": 0 if context.blocks is None else context.blocks.coins_cache_bytes,
+        "validated": context.blocks is not None,
     }
     return {"headers": index.height(index.best_header), "chainstates": [state]}
 
@@ -138,7 +139,7 @@ def get_difficulty(context: AdminContext) -> float:
     result="""{
   "hash": "hex",
   "height": n,
-  "script_flags": [],                none: the node has no scripts to run
+  "script_flags": ["str", ...],      that the block itself is to obey; none on a node of headers
   "deployments": {
     "name": {                        bip34, bip66, bip65, csv or segwit
       "type": "buried",
@@ -157,11 +158,20 @@ def get_deployment_info(context: AdminContext, blockhash: bytes | None) -> dict[
     return {
         "hash": display_hash(index.hash(entry)),
         "height": height,
-        "script_flags": [],
+        "script_flags": _script_flags(context, entry),
         "deployments": {
             name: {"type": "buried", "active": height + 1 >= start, "height": start} for name, start in starts.items()
         },
     }
+
+
+def _script_flags(context: AdminContext, entry: int) -> list[str]:
+    """The script rules that hold in a block."""
+    if context.blocks is None:
+        return []
+    index = context.chain.index
+    flags = block_script_flags(context.chain.params, index.height(entry), index.hash(entry))
+    return sorted(flag.name for flag in ScriptFlag if flag & flags and flag.name)
 
 
 @command(

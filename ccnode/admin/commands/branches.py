@@ -1,6 +1,6 @@
 """Commands about the branches of the header tree, and which of them is followed (Core: ``rpc/blockchain.cpp``).
 
-A branch off the active chain is ``headers-only``: that is all the node has of any.
+On a node of headers a branch off the active chain is ``headers-only``: that is all the node has of any.
 """
 
 from ccnode.admin import rpc_errors
@@ -20,7 +20,8 @@ from ccnode.network.hub import breathing
   "height": n,
   "hash": "hex",
   "branchlen": n,                    headers since the branch left the active chain
-  "status": "str"                    active, headers-only, or invalid (marked so, or on top of such a header)
+  "status": "str"                    active; valid-fork: all its blocks are here and valid; valid-headers: here and
+                                     not looked at; headers-only; invalid: marked so, or on top of such a header
 }, ...]""",
 )
 def get_chain_tips(context: AdminContext) -> list[dict[str, object]]:
@@ -30,19 +31,27 @@ def get_chain_tips(context: AdminContext) -> list[dict[str, object]]:
     # After invalidateblock the tip may have children.
     for entry in breathing(sorted({tip, *index.tips()}, key=index.height, reverse=True)):
         height = index.height(entry)
-        if entry == tip:
-            status = "active"
-        else:
-            status = "invalid" if index.is_invalid(entry) else "headers-only"
         tips.append(
             {
                 "height": height,
                 "hash": display_hash(index.hash(entry)),
                 "branchlen": height - index.height(index.fork_point(entry, tip)),
-                "status": status,
+                "status": _status(context, entry),
             }
         )
     return tips
+
+
+def _status(context: AdminContext, entry: int) -> str:
+    """What is known of the branch that ends here, in Core's words."""
+    index, blocks = context.chain.index, context.blocks
+    if entry == index.tip:
+        return "active"
+    if index.is_invalid(entry):
+        return "invalid"
+    if blocks is None or not blocks.table.chain_tx(entry):
+        return "headers-only"
+    return "valid-fork" if blocks.table.scripts_valid(entry) else "valid-headers"
 
 
 @command(
@@ -92,7 +101,10 @@ def invalidate_block(context: AdminContext, blockhash: bytes) -> None:
     entry = find_block(context, blockhash)
     if entry == 0:
         raise RpcError(rpc_errors.INVALID_PARAMETER, "The first block cannot be invalidated")
-    context.chain.invalidate(entry)
+    if context.blocks is not None:
+        context.blocks.wait_invalidate(entry)
+    else:
+        context.chain.invalidate(entry)
     context.persist_marks()
 
 
@@ -106,7 +118,11 @@ def invalidate_block(context: AdminContext, blockhash: bytes) -> None:
     example="00000000c937983704a73af28acdec37b049d214adbda81d7e2a3dd146f6ed09",
 )
 def reconsider_block(context: AdminContext, blockhash: bytes) -> None:
-    context.chain.reconsider(find_block(context, blockhash))
+    entry = find_block(context, blockhash)
+    if context.blocks is not None:
+        context.blocks.wait_reconsider(entry)
+    else:
+        context.chain.reconsider(entry)
     context.persist_marks()
 
 
@@ -121,4 +137,8 @@ def reconsider_block(context: AdminContext, blockhash: bytes) -> None:
     example="00000000c937983704a73af28acdec37b049d214adbda81d7e2a3dd146f6ed09",
 )
 def precious_block(context: AdminContext, blockhash: bytes) -> None:
-    context.chain.prefer(find_block(context, blockhash))
+    entry = find_block(context, blockhash)
+    if context.blocks is not None:
+        context.blocks.wait_prefer(entry)
+    else:
+        context.chain.prefer(entry)

@@ -205,11 +205,21 @@ def echo(context: AdminContext, **given: object) -> list[object]:
     "getindexinfo",
     "util",
     args=[Arg("index_name", ArgType.STRING, "One index only", default=None)],
-    help="Returns the state of the indexes. Those of Core are about blocks, so there are none.",
-    result="{}",
+    help="Returns the state of the indexes that the node keeps.",
+    result="""{
+  "name": {
+    "synced": true|false,
+    "best_block_height": n
+  }, ...
+}""",
 )
 def get_index_info(context: AdminContext, index_name: str | None) -> dict[str, object]:
-    return {}
+    found = {} if context.blocks is None else context.blocks.indexes()
+    return {
+        name: {"synced": state.synced, "best_block_height": state.height}
+        for name, state in found.items()
+        if index_name in (None, "", name)
+    }
 
 
 @command(

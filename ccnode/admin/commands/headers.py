@@ -1,7 +1,4 @@
-"""Commands about single headers and ranges of them (Core: ``rpc/blockchain.cpp``).
-
-``nTx`` is 0, which in Core too means unknown.
-"""
+"""Commands about single headers and ranges of them (Core: ``rpc/blockchain.cpp``)."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -19,7 +16,7 @@ MAX_RANGE: Final = 10_000
 _AT_ONCE: Final = 100
 """Headers read from the store in one go."""
 
-_HEADER: Final = """{
+HEADER_FIELDS: Final = """{
   "hash": "hex",
   "confirmations": n,                -1 off the active chain
   "height": n,
@@ -33,7 +30,7 @@ _HEADER: Final = """{
   "target": "hex",
   "difficulty": n,
   "chainwork": "hex",
-  "nTx": 0,                          unknown: the node has headers only
+  "nTx": n,                          transactions; 0 if the block was never here
   "previousblockhash": "hex",        if there is one
   "nextblockhash": "hex"             if there is one on the active chain
 }"""
@@ -59,17 +56,17 @@ def get_block_hash(context: AdminContext, height: int) -> str:
     "blockchain",
     args=[BLOCKHASH, Arg("verbose", ArgType.BOOLEAN, "true for an object, false for the bytes in hex", default=True)],
     help="Returns a block header.",
-    result=f"""{_HEADER}
+    result=f"""{HEADER_FIELDS}
 or "hex"    (string) the serialized header""",
     example="00000000c937983704a73af28acdec37b049d214adbda81d7e2a3dd146f6ed09 false",
 )
 def get_block_header(context: AdminContext, blockhash: bytes, verbose: bool) -> dict[str, object] | str:
     entry = find_block(context, blockhash)
     raw = context.chain.header_bytes(entry)
-    return _shown(context, entry, raw) if verbose else raw.hex()
+    return header_members(context, entry, raw) if verbose else raw.hex()
 
 
-def _shown(context: AdminContext, entry: int, raw: bytes) -> dict[str, object]:
+def header_members(context: AdminContext, entry: int, raw: bytes) -> dict[str, object]:
     """A header as people see it."""
     index = context.chain.index
     header, height = context.chain.format.parse(raw), index.height(entry)
@@ -86,7 +83,7 @@ def _shown(context: AdminContext, entry: int, raw: bytes) -> dict[str, object]:
         "nonce": header.nonce,
         **work_of(header.bits),
         "chainwork": hex64(index.chain_work(entry)),
-        "nTx": 0,
+        "nTx": 0 if context.blocks is None else context.blocks.table.tx_count(entry) or int(height == 0),
     }
     if index.parent(entry) is not None:
         shown["previousblockhash"] = display_hash(header.prev)
@@ -106,7 +103,7 @@ def _shown(context: AdminContext, entry: int, raw: bytes) -> dict[str, object]:
         Arg("step", ArgType.INTEGER, "Heights from one to the next, for samples of a long stretch", default=1),
     ],
     help="Returns headers of the active chain by rising height, up to the tip. Not Core's.",
-    result=f"""[{_HEADER}, ...]
+    result=f"""[{HEADER_FIELDS}, ...]
 or ["hex", ...]    (json array) the serialized headers""",
     example="0 100",
 )
@@ -121,7 +118,7 @@ def get_block_headers(context: AdminContext, start: int, count: int, verbose: bo
     heights = range(start, index.height(index.tip) + 1, step)[:count]
     entries = [entry for entry in map(index.active_at, heights) if entry is not None]
     found = breathing(_stored(context, entries))
-    return [_shown(context, entry, raw) if verbose else raw.hex() for entry, raw in found]
+    return [header_members(context, entry, raw) if verbose else raw.hex() for entry, raw in found]
 
 
 def _stored(context: AdminContext, entries: Sequence[int]) -> Iterator[tuple[int, bytes]]:

@@ -1,13 +1,11 @@
-"""Commands of miners (Core: ``rpc/mining.cpp``); of them, those that need no blocks."""
+"""Commands of miners that need no blocks (Core: ``rpc/mining.cpp``)."""
 
 from ccnode.admin import rpc_errors
-from ccnode.admin.commands.common import NO_COINS, display_hash, warnings, work_of
+from ccnode.admin.commands.common import NO_COINS, display_hash, hex_bytes, warnings, work_of
 from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import Arg, ArgType, command
 from ccnode.errors import RpcError
 from ccnode.network.hub import breathing
-
-_HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 
 
 @command(
@@ -15,7 +13,7 @@ _HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
     "mining",
     help="Returns what a miner wants to know of the chain. There are no transactions to mine.",
     result="""{
-  "blocks": n,                       height of the best valid header
+  "blocks": n,                       height of the tip
   "bits": "hex",
   "difficulty": n,
   "target": "hex",
@@ -94,7 +92,7 @@ def get_network_hash_ps(context: AdminContext, nblocks: int, height: int) -> flo
 )
 def submit_header(context: AdminContext, hexdata: str) -> None:
     header_format = context.chain.params.header_format
-    raw = bytes.fromhex(hexdata) if _is_hex(hexdata) else b""
+    raw = hex_bytes(hexdata) or b""
     if len(raw) < header_format.size:
         raise RpcError(rpc_errors.DESERIALIZATION_ERROR, "Block header decode failed")
     raw = raw[: header_format.size]
@@ -104,8 +102,3 @@ def submit_header(context: AdminContext, hexdata: str) -> None:
     verdict = context.sync.submit_header(raw).verdict
     if verdict is not None:
         raise RpcError(rpc_errors.VERIFY_ERROR, verdict.reason)
-
-
-def _is_hex(text: str) -> bool:
-    """Core's ``IsHex``; Python's own reader passes over spaces."""
-    return len(text) % 2 == 0 and _HEX_DIGITS.issuperset(text)
