@@ -128,8 +128,12 @@ def _verify_at_once(kernel: Kernel, raw: bytes, is_block: bool, slices: Sequence
 
 def _load(kernel: Kernel, raw: bytes, is_block: bool, divided: Sequence[Span], flags: int) -> Loaded:
     loaded = Loaded(kernel, raw, is_block=is_block)
-    for span in divided:
-        loaded.share(span.position, span.coins, flags)
+    try:
+        for span in divided:
+            loaded.share(span.position, span.coins, flags)
+    except ValueError:
+        loaded.close()
+        raise
     return loaded
 
 

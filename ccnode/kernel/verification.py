@@ -51,6 +51,13 @@ Place = tuple[int, int]
 """A transaction's position, and an input of it."""
 
 
+class Prepared(NamedTuple):
+    """What the inputs of a transaction have in common: the precomputed data, and the flags that matter to it."""
+
+    data: int | None
+    flags: int
+
+
 class Loaded:
     """A block, or a transaction alone, as the library holds it. To be closed when no thread uses it any more."""
 
@@ -60,41 +67,45 @@ class Loaded:
         self.handle = (kernel.block_create if is_block else kernel.transaction_create)(raw, len(raw))
         if self.handle is None:
             raise ValueError("the library cannot read what we could")
-        self._shared: dict[int, int] = {}
+        self._shared: dict[int, Prepared] = {}
 
     def close(self) -> None:
         """Give all memory back. Once."""
-        for data in self._shared.values():
-            self.kernel.precomputed_destroy(data)
+        for prepared in self._shared.values():
+            self.kernel.precomputed_destroy(prepared.data)
         (self.kernel.block_destroy if self._is_block else self.kernel.transaction_destroy)(self.handle)
 
-    def share(self, position: int, coins: Sequence[bytes], flags: int) -> None:
-        """Make the precomputed data of a transaction now, because several spans will need them."""
-        self._shared[position] = precompute(self.kernel, self.transaction(position), coins, flags)
-
-    def shared(self, position: int) -> int | None:
-        return self._shared.get(position)
-
-    def transaction(self, position: int) -> int:
-        """The handle of a transaction; 0 is the only position of one alone."""
+    def transaction(self, position: int, inputs: int) -> int:
+        """The handle of a transaction that has ``inputs``; 0 is the only position of one alone."""
         handle: int = self.handle
         if self._is_block:
             handle = self.kernel.block_get_transaction_at(handle, position)
+        if self.kernel.transaction_count_inputs(handle) != inputs:
+            raise ValueError(f"{inputs} coins for the inputs of transaction {position}")
         return handle
 
+    def share(self, position: int, coins: Sequence[bytes], flags: int) -> Prepared:
+        """Prepare a transaction now, because several spans will need it."""
+        prepared = prepare(self.kernel, self.transaction(position, len(coins)), coins, flags)
+        self._shared[position] = prepared
+        return prepared
 
-def is_taproot_spend(coins: Sequence[bytes], flags: int) -> bool:
-    """Whether taproot's rules matter to a transaction that spends ``coins``."""
-    return bool(flags & _TAPROOT) and any(
+    def shared(self, position: int) -> Prepared | None:
+        return self._shared.get(position)
+
+
+def prepare(kernel: Kernel, transaction: int, coins: Sequence[bytes], flags: int) -> Prepared:
+    """What verifies the inputs of ``transaction`` under ``flags``. The caller destroys the data."""
+    flags &= ALL_SCRIPT_FLAGS
+    if flags & _TAPROOT and any(
         len(coin) == _P2TR_SIZE and coin.startswith(_P2TR_START, _SCRIPT_OFFSET) for coin in coins
-    )
+    ):
+        return Prepared(_precompute_with_outputs(kernel, transaction, coins), flags)
+    data = kernel.precomputed_create(transaction, None, 0) if len(coins) > 1 else None
+    return Prepared(data, flags & ~_TAPROOT)
 
 
-def precompute(kernel: Kernel, transaction: int, coins: Sequence[bytes], flags: int) -> int:
-    """What all inputs of ``transaction`` have in common. The caller destroys it."""
-    if not is_taproot_spend(coins, flags):
-        plain: int = kernel.precomputed_create(transaction, None, 0)
-        return plain
+def _precompute_with_outputs(kernel: Kernel, transaction: int, coins: Sequence[bytes]) -> int:
     outputs = (ctypes.c_void_p * len(coins))()
     for index, coin in enumerate(coins):
         script = coin[_SCRIPT_OFFSET:]
@@ -117,22 +128,18 @@ def verify_spans(loaded: Loaded, spans: Sequence[Span], flags: int) -> Place | N
 
 
 def _verify_span(loaded: Loaded, span: Span, flags: int) -> int | None:
-    kernel, coins = loaded.kernel, span.coins
-    transaction = loaded.transaction(span.position)
-    if kernel.transaction_count_inputs(transaction) != len(coins):
-        raise ValueError(f"{len(coins)} coins for the inputs of transaction {span.position}")
-    taproot = is_taproot_spend(coins, flags)
-    flags = flags & ALL_SCRIPT_FLAGS if taproot else flags & ALL_SCRIPT_FLAGS & ~_TAPROOT
-    data = shared = loaded.shared(span.position)
-    if shared is None and (taproot or len(coins) > 1):
-        data = precompute(kernel, transaction, coins, flags)
-    failed = _verify_inputs(kernel, transaction, data, span, flags)
-    if data is not None and shared is None:
-        kernel.precomputed_destroy(data)
+    transaction = loaded.transaction(span.position, len(span.coins))
+    if shared := loaded.shared(span.position):
+        return _verify_inputs(loaded.kernel, transaction, shared, span)
+    prepared = prepare(loaded.kernel, transaction, span.coins, flags)
+    failed = _verify_inputs(loaded.kernel, transaction, prepared, span)
+    if prepared.data is not None:
+        loaded.kernel.precomputed_destroy(prepared.data)
     return failed
 
 
-def _verify_inputs(kernel: Kernel, transaction: int, data: int | None, span: Span, flags: int) -> int | None:
+def _verify_inputs(kernel: Kernel, transaction: int, prepared: Prepared, span: Span) -> int | None:
+    data, flags = prepared
     create, verify, destroy = kernel.script_pubkey_create, kernel.script_pubkey_verify, kernel.script_pubkey_destroy
     coins, value_of = span.coins, _VALUE.unpack_from
     status = ctypes.c_ubyte()

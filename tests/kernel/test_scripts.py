@@ -207,6 +207,9 @@ def test_coins_that_do_not_fit_are_an_error_and_not_a_verdict(checker: ScriptChe
     for coins in ([], two.coins[:1], two.coins * 2):
         with pytest.raises(ValueError, match=r"coins|spends nothing"):
             checker.wait_verify_transaction(two.raw, coins, ALL_SCRIPT_FLAGS)
+    large = spend([P2TR] * 300)
+    with pytest.raises(ValueError, match="coins"):
+        checker.wait_verify_transaction(large.raw, large.coins[:-1], ALL_SCRIPT_FLAGS)
     with pytest.raises(ValueError, match="cannot read"):
         checker.wait_verify_transaction(two.raw[:-1], two.coins, ALL_SCRIPT_FLAGS)
     assert not +counting.alive

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import gevent
 
-from ccnode.chain.script_flags import ALL_SCRIPT_FLAGS, ScriptFlag
+from ccnode.chain.script_flags import ALL_SCRIPT_FLAGS
 from ccnode.kernel.library import load_kernel
 from ccnode.kernel.scripts import ScriptChecker
-from ccnode.kernel.verification import Loaded, is_taproot_spend
+from ccnode.kernel.verification import Loaded
 from ccnode.wire.parsing import ParsedBlock
 from tests.support.kernel import KernelChain
 from tests.support.spends import OP_TRUE, P2PKH, P2TR, P2WPKH, block_of
@@ -38,14 +38,12 @@ def floor_seconds(block: ParsedBlock, spent: list[list[bytes]]) -> float:
     status = ctypes.c_ubyte()
     calls = []
     for position, coins in enumerate(spent, 1):
-        transaction = loaded.transaction(position)
-        loaded.share(position, coins, FLAGS)
-        flags = FLAGS if is_taproot_spend(coins, FLAGS) else FLAGS & ~ScriptFlag.TAPROOT
+        transaction = loaded.transaction(position, len(coins))
+        data, flags = loaded.share(position, coins, FLAGS)
         for index, coin in enumerate(coins):
             script = kernel.script_pubkey_create(coin[12:], len(coin) - 12)
             value = int.from_bytes(coin[4:12], "little")
-            data = loaded.shared(position)
-            calls.append((script, value, transaction, data, index, int(flags), ctypes.addressof(status)))
+            calls.append((script, value, transaction, data, index, flags, ctypes.addressof(status)))
     verify = kernel.script_pubkey_verify
     begun = time.perf_counter()
     verdicts = [verify(*call) for call in calls]
