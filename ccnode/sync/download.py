@@ -6,8 +6,8 @@ we lack and nobody else was asked for, up to sixteen blocks at a time and within
 the last block up to which we have all of its chain. Blocks arrive in any order and are stored as they come; the window
 bounds how far they can be ahead.
 
-If the window cannot move because of one peer, that peer stalls (``stalling.py``). What a peer owes when it goes is
-asked of the next. So a block is never under way twice, except that one which was given up may still come.
+If the window cannot move because of one peer, that peer stalls; who is late makes room for others (``stalling.py``).
+What a peer owes when it goes is asked of the next. So nobody is asked for a block that another still owes.
 
 During the initial download only peers that we chose are asked, and of those none that keeps recent blocks only;
 others if there is nobody else. Afterwards anybody will do, and a new block is asked of whoever announces it, at once.
@@ -38,7 +38,7 @@ from ccnode.sync.download_peer import (
 )
 from ccnode.sync.extra import is_near_present
 from ccnode.sync.in_flight import InFlight
-from ccnode.sync.stalling import StallingTimeout, download_timeout
+from ccnode.sync.stalling import LATE_AFTER, StallingTimeout, download_timeout
 from ccnode.sync.state import SyncPeer
 from ccnode.wire.inventory import GetData, InvItem, NotFound
 from ccnode.wire.protocol import InvType
@@ -146,22 +146,30 @@ class BlockDownload:
             self.in_flight.give_up(state)
             self._look_again()
             return inf
-        self.fill(state, now)
-        due = inf if state.stalling_since is None else state.stalling_since + self.stalling.seconds
+        due = self.fill(state, now)
+        if state.stalling_since is not None:
+            due = min(due, state.stalling_since + self.stalling.seconds)
         return min(due, self._deadline(state))
 
-    def fill(self, state: DownloadPeer, now: float) -> None:
-        """Ask for as many blocks as the peer may owe us, if it is one to ask and has any for us."""
+    def fill(self, state: DownloadPeer, now: float) -> float:
+        """Ask for as many blocks as the peer may owe us, if it is one to ask and has any for us.
+
+        Returns the wall time to look again, if it is to be asked for nothing because of what others owe.
+        """
         if len(state.in_flight) > REFILL_AT or not self._may_ask(state, now):
-            return
+            return inf
         best = state.sync.best_known
         if best is None or not self._is_worth_having(best):
-            return
-        wanted = self._next_blocks(state, best, MAX_BLOCKS_IN_TRANSIT_PER_PEER - len(state.in_flight))
+            return inf
+        room = MAX_BLOCKS_IN_TRANSIT_PER_PEER - len(state.in_flight)
+        wanted, due = self._next_blocks(state, best, room), inf
+        if not wanted and not state.in_flight:
+            due = self._look_who_is_late(state, best, now)
+            wanted = self._next_blocks(state, best, room) if due <= now else []
         if wanted:
             self._ask(state, wanted, now)
-        elif state.at_window_end and not state.in_flight:
-            self._find_staller(state, best, now)
+            return inf
+        return due
 
     def _overdue(self, state: DownloadPeer, now: float) -> str | None:
         """Why the peer has to go, if it has."""
@@ -169,17 +177,22 @@ class BlockDownload:
             self.stalling.dropped_one()
             return "it stalls the block download"
         if now > self._deadline(state):
+            if not state.in_flight:
+                return "it owes us blocks for too long"
             block_hash = self._index.hash(next(iter(state.in_flight)))
             return f"timeout downloading block {block_hash[::-1].hex()}"
         return None
 
     def _deadline(self, state: DownloadPeer) -> float:
-        if not state.in_flight or state.delivering:
+        if state.delivering or not (state.in_flight or state.late):
             return inf
-        return state.since + download_timeout(self._chain.params.spacing, self.in_flight.sources - 1)
+        others = self.in_flight.sources - bool(state.in_flight)
+        return state.since + download_timeout(self._chain.params.spacing, others)
 
     def _may_ask(self, state: DownloadPeer, now: float) -> bool:
         if not state.sync.serves or state.sync.peer.closing or self._blocks.importing:
+            return False
+        if state.late and self.in_flight:
             return False
         if not self._chain.is_ibd(now):
             return True
@@ -209,9 +222,7 @@ class BlockDownload:
             if (some_invalid and index.is_invalid(entry)) or not self._can_give(state, height):
                 state.at_window_end = False
                 break
-            if self._lacks(entry) and not (
-                entry in state.withheld or (state.limited and index.height(best) - height >= LIMITED_PEER_DEPTH)
-            ):
+            if self._lacks(entry) and self._would_be_asked(state, best, entry):
                 if len(wanted) == room:
                     break
                 wanted.append(entry)
@@ -255,20 +266,37 @@ class BlockDownload:
         """A block without its witness is of no use from segwit on."""
         return state.witness or height < self._chain.params.soft_forks.segwit
 
-    def _find_staller(self, state: DownloadPeer, best: int, now: float) -> None:
-        """The peer could be asked for more if the window moved: whoever owes its first block is stalling."""
+    def _would_be_asked(self, state: DownloadPeer, best: int, entry: int) -> bool:
+        """The peer is likely to have the block, and has not withheld it before."""
+        too_old = state.limited and self._index.height(best) - self._index.height(entry) >= LIMITED_PEER_DEPTH
+        return not too_old and entry not in state.withheld
+
+    def _look_who_is_late(self, state: DownloadPeer, best: int, now: float) -> float:
+        """The peer has nothing to do because another owes the first block that is missing: does that one stall?
+
+        Returns the wall time at which it is late. If it is already, what it owes is to be had again.
+        """
         index, common = self._index, state.common
         assert common is not None
         window_end = index.height(common) + BLOCK_DOWNLOAD_WINDOW
-        if not self._lacks(index.ancestor(best, window_end + 1)):
-            return
-        for entry in index.branch(common, index.ancestor(best, window_end)):
+        for entry in index.branch(common, index.ancestor(best, min(index.height(best), window_end))):
             if entry in self.in_flight:
-                owner = self.in_flight.owner(entry)
-                if owner is not None and owner.stalling_since is None and not owner.delivering:
-                    owner.stalling_since = now
-                    owner.sync.peer.mark_dirty()
-                return
+                break
+        else:
+            return inf
+        owner = self.in_flight.owner(entry)
+        if owner is None or owner.delivering:  # it is in our hands
+            return now + LATE_AFTER
+        if state.at_window_end and owner.stalling_since is None and self._lacks(index.ancestor(best, window_end + 1)):
+            owner.stalling_since = now
+            owner.sync.peer.mark_dirty()
+        late_at = owner.since + LATE_AFTER
+        if now > late_at and self._would_be_asked(state, best, entry):
+            log.debug("peer=%d is late; others are asked for what it owes", owner.sync.peer.id)
+            self.in_flight.give_up(owner)
+            owner.late = True
+            return now
+        return late_at if late_at >= now else now + LATE_AFTER
 
     # -- asking --------------------------------------------------------------------------------------------------
 
@@ -284,7 +312,7 @@ class BlockDownload:
     def announced(self, sync: SyncPeer, last: int) -> None:
         """The peer sent headers up to ``last``: near the present their blocks are asked of it, whoever it is."""
         index, state = self._index, self.peers[sync.peer.id]
-        if not sync.serves or self._blocks.importing or not is_near_present(self._chain, self._clock):
+        if not sync.serves or state.late or self._blocks.importing or not is_near_present(self._chain, self._clock):
             return
         if index.is_invalid(last) or index.chain_work(last) < index.chain_work(index.tip):
             return

@@ -34,6 +34,8 @@ class DownloadPeer:
     """When the wait for the oldest of them began."""
     stalling_since: float | None = None
     """Since when the window of others has waited for it, if it does."""
+    late: bool = False
+    """Others were asked for what it owed, and it has sent nothing since."""
     delivering: int = 0
     """Blocks of its that are being looked at. Meanwhile it is not read, so its silence is ours."""
 

@@ -7,7 +7,12 @@ to 64 s, and each connected block brings it down again by 15 percent.
 Apart from that, the oldest block a peer owes may take a block interval, and half an interval more for each other peer
 that sends us blocks at the same time.
 
-Neither helps against a peer that sends each block just in time.
+Near the end of the chain no window is full, and a peer that withholds a new block would hold us up for ten minutes. So
+beyond Core's rules, who sent nothing for half a minute is *late* if another peer has nothing left to do: that one is
+asked for what the late peer owes. The late one keeps its deadline, and is asked again only if nobody else is, until it
+sends something.
+
+None of this helps against a peer that sends each block just in time.
 """
 
 from math import floor
@@ -24,6 +29,9 @@ STALLING_DECAY = 0.85
 DOWNLOAD_TIMEOUT_BASE = 1.0
 DOWNLOAD_TIMEOUT_PER_PEER = 0.5
 """Block intervals that a block may take, and per other peer (Core: ``BLOCK_DOWNLOAD_TIMEOUT_BASE``, ``_PER_PEER``)."""
+
+LATE_AFTER = 30.0
+"""Wall seconds without a block after which others that have nothing to do take over what a peer owes."""
 
 
 class StallingTimeout:

@@ -1,6 +1,7 @@
 """Who is asked for which block (Core: p2p_ibd_stalling.py, p2p_node_network_limited.py, rpc_getblockfrompeer.py)."""
 
 from dataclasses import replace
+from math import inf
 
 import pytest
 
@@ -295,7 +296,7 @@ def test_direct_fetch_is_for_recent_tips_and_enough_work(monkeypatch: pytest.Mon
     line = HeaderLine().grow(10)
     room = room_at(line)
     peer = room.join_with(line)
-    monkeypatch.setattr(room.download, "fill", lambda _state, _now: None)
+    monkeypatch.setattr(room.download, "fill", lambda _state, _now: inf)
     shorter = line.fork(8).grow(1, salt=1)
     room.give(peer, shorter.headers[-1:])
     assert not room.requested(peer, shorter), "less work"

@@ -3,7 +3,7 @@
 import pytest
 
 from ccnode.peers.permissions import Permission
-from ccnode.sync.stalling import MAX_STALLING_TIMEOUT, STALLING_TIMEOUT, StallingTimeout, download_timeout
+from ccnode.sync.stalling import LATE_AFTER, MAX_STALLING_TIMEOUT, STALLING_TIMEOUT, StallingTimeout, download_timeout
 from tests.support.blocks import BlockRoom, room_at
 from tests.support.fakes import FakePeer, HeaderLine
 
@@ -141,9 +141,73 @@ def test_the_time_counts_from_the_last_block_it_gave() -> None:
     room.clock.advance(600)
     room.run_pass(peer)
     assert not peer.closing
-    other = room.join_with(longer)
-    assert not room.requested(other, longer)
     room.clock.advance(1)
-    room.run_all()
+    room.run_pass(peer)
     assert peer.closing
+    other = room.join_with(longer)
     assert room.requested(other, longer) == [12]
+
+
+# -- late ------------------------------------------------------------------------------------------------------------
+
+
+def late_at_the_tip() -> tuple[BlockRoom, HeaderLine, FakePeer, FakePeer]:
+    """Two peers announced a new block, and the first was asked for it."""
+    line = HeaderLine().grow(10)
+    room = room_at(line)
+    longer = line.fork(10).grow(1)
+    slow, quick = room.join_with(longer), room.join_with(longer)
+    assert room.requested(slow, longer) == [11]
+    return room, longer, slow, quick
+
+
+def test_what_a_late_peer_owes_is_asked_of_one_that_has_nothing_to_do() -> None:
+    room, longer, slow, quick = late_at_the_tip()
+    wall, _steady = room.run_pass(quick)
+    assert wall == room.clock.now() + LATE_AFTER
+    room.later(LATE_AFTER)
+    assert not room.requested(quick, longer)
+    room.later(0.1)
+    assert room.requested(quick, longer) == [11]
+    assert (room.owed(slow), room.owed(quick)) == ([], [11])
+    assert not slow.closing
+    room.send_block(slow, longer.headers[11])
+    assert room.tip == longer.tip
+    assert not room.owed(quick)
+
+
+def test_a_late_peer_keeps_its_deadline() -> None:
+    room, longer, slow, quick = late_at_the_tip()
+    room.later(LATE_AFTER + 0.1)
+    room.send_block(quick, longer.headers[11])
+    room.clock.advance(600 - LATE_AFTER - 0.1)
+    room.run_pass(slow)
+    assert not slow.closing
+    room.clock.advance(0.1)
+    room.run_pass(slow)
+    assert slow.disconnect_reason == "it owes us blocks for too long"
+
+
+def test_a_block_makes_up_for_it() -> None:
+    room, longer, slow, quick = late_at_the_tip()
+    room.later(LATE_AFTER + 0.1)
+    room.send_block(quick, longer.headers[11])
+    room.send_block(slow, longer.headers[11])
+    room.clock.advance(700)
+    room.run_pass(slow)
+    assert not slow.closing
+
+
+def test_while_others_give_a_late_peer_is_not_asked(long_line: HeaderLine) -> None:
+    line = long_line.fork(60)
+    room = BlockRoom()
+    slow, quick = room.join_with(line), room.join_with(line)
+    assert room.requested(slow, line) == list(range(1, 17))
+    fetch_all(room, quick, line)
+    room.later(LATE_AFTER + 0.1)
+    assert room.requested(quick, line) == list(range(1, 17))
+    room.give(slow, long_line.headers[61:101])
+    assert not room.requested(slow, long_line)
+    room.leave(quick)
+    room.run_all()
+    assert room.requested(slow, long_line) == list(range(1, 17))
