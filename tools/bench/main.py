@@ -4,7 +4,21 @@ import argparse
 import platform
 from collections.abc import Callable, Sequence
 
-from tools.bench import addrman, coins, crawl, headers, lag, parse, reader, scale, scripts, shell, stages, startup
+from tools.bench import (
+    addrman,
+    coins,
+    connect,
+    crawl,
+    headers,
+    lag,
+    parse,
+    reader,
+    scale,
+    scripts,
+    shell,
+    stages,
+    startup,
+)
 from tools.bench.universe import MIXES
 
 BENCHES: dict[str, tuple[str, Callable[[bool], None]]] = {
@@ -20,6 +34,7 @@ BENCHES: dict[str, tuple[str, Callable[[bool], None]]] = {
     "addrman": ("the address manager under 100,000 addresses", addrman.run),
     "crawl": ("a census of a simulated internet", crawl.run),
     "scripts": ("verification of a block's scripts on threads", scripts.run),
+    "connect": ("a block connected, beside Bitcoin Core's library", connect.run),
     "coins": ("the coins beyond their cache, under several flags of LMDB", coins.run),
     "shell": ("the shell's prompt, completion and commands", shell.run),
 }
