@@ -1,6 +1,7 @@
 """Whole blocks between live nodes: downloaded, validated, stored, reorganised and served."""
 
 import contextlib
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from tests.support.bcoin import Bcoin, find_modules
 from tests.support.block_peer import BlockPeer, LeavingPeer, LyingPeer, StallingPeer
-from tests.support.chain_maker import ChainMaker
+from tests.support.chain_maker import SPACING, ChainMaker
 from tests.support.process import NodeProcess
 from tests.support.scripted import wait_until
 
@@ -46,7 +47,8 @@ def peers(*made: BlockPeer) -> Iterator[list[str]]:
 
 
 def grown(count: int) -> ChainMaker:
-    maker = ChainMaker()
+    """A chain whose last block is an hour old: a node that has it is up to date, and tells others."""
+    maker = ChainMaker(start=int(time.time()) - 3600 - count * SPACING)
     maker.extend(count)
     return maker
 
@@ -150,9 +152,9 @@ def test_bcoin_takes_all_blocks_from_us(tmp_path: Path, modules: Path) -> None:
 
 @pytest.mark.long
 def test_five_thousand_blocks_from_bcoin_and_bad_peers_with_a_reorganisation(tmp_path: Path, modules: Path) -> None:
-    maker = grown(5000)
-    better = ChainMaker()
-    better.extend(4900)
+    trunk = grown(4900)
+    maker, better = trunk.clone(), trunk.clone()
+    maker.extend(100, spends=1)
     better.extend(101, spends=3, extra_nonce=1)
     with NodeProcess(tmp_path / "source", BLOCKS) as source:
         submit(source, maker.blocks)

@@ -90,10 +90,11 @@ def outpoint(txid: bytes, index: int) -> bytes:
 class ChainMaker:
     """A chain that grows by `block`; `clone` it to make another branch from where it is."""
 
-    def __init__(self, *, spacing: int = SPACING, halving: int = 150) -> None:
+    def __init__(self, *, spacing: int = SPACING, halving: int = 150, start: int = GENESIS_TIME) -> None:
+        """:param start: Unix seconds, the time of the first block less ``spacing``."""
         self.hash = GENESIS_HASH
         self.height = 0
-        self.time = GENESIS_TIME
+        self.time = start
         self.spacing = spacing
         self.halving = halving
         self.ready: deque[tuple[bytes, int]] = deque()
