@@ -29,9 +29,9 @@ from ccnode.options import (
     CHAINS,
     IGNORED,
     MAPPING,
+    MIN_PRUNE_MIB,
     NOT_BUILT,
     OPTIONS,
-    MIN_PRUNE_MIB,
     SECRET,
     Config,
     Option,
@@ -318,6 +318,8 @@ def _check(values: dict[str, Any], origins: dict[str, str]) -> None:
             raise _fail(origins[name], f"'{name}' is for chain signet, and this is {chain}")
     if values.get("test") and chain != "regtest":
         raise _fail(origins["test"], "-test=<option> can only be used with regtest")
+    if values.get("testactivationheight") and chain != "regtest":
+        raise _fail(origins["testactivationheight"], "-testactivationheight can only be used with regtest")
     if values.get("forcednsseed") and values.get("dnsseed") is False:
         raise _fail(origins["forcednsseed"], "Cannot set -forcednsseed to true when setting -dnsseed to false.")
     prune = values.get("prune", 0)

@@ -1,13 +1,21 @@
 """From the configuration to the network's parameters."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from ccnode.chain.custom import custom_params
 from ccnode.chain.networks import get_params, signet_params
 from ccnode.chain.params import ChainParams
 from ccnode.errors import ConfigError
 from ccnode.options import Config
+
+DEPLOYMENTS: Final = {"segwit": "segwit", "bip34": "bip34", "dersig": "bip66", "cltv": "bip65", "csv": "csv"}
+"""Core's names of soft forks, and ours of their heights (`SoftForks`)."""
+
+MAX_HEIGHT: Final = 2**31 - 2
+"""Core's largest: its heights have 32 bits and a sign."""
 
 
 def network_params(config: Config) -> ChainParams:
@@ -26,6 +34,21 @@ def network_params(config: Config) -> ChainParams:
         changes["minimum_chain_work"] = config.minimumchainwork
     if config.assumevalid is not None:
         changes["assumevalid"] = config.assumevalid or None
+    if config.testactivationheight:
+        changes["soft_forks"] = replace(params.soft_forks, **activation_heights(config.testactivationheight))
     if config.checkpoints:
         changes["checkpoints"] = dict(config.checkpoints)
     return replace(params, **changes) if changes else params
+
+
+def activation_heights(given: Iterable[str]) -> dict[str, int]:
+    """Heights of soft forks from NAME@HEIGHT; a later one counts. ConfigError, in Core's words."""
+    heights = {}
+    for text in given:
+        name, _, number = text.partition("@")
+        if not re.fullmatch("[0-9]{1,10}", number) or int(number) > MAX_HEIGHT:
+            raise ConfigError(f"Invalid height value ({text}) for -testactivationheight=name@height.")
+        if name not in DEPLOYMENTS:
+            raise ConfigError(f"Invalid name ({text}) for -testactivationheight=name@height.")
+        heights[DEPLOYMENTS[name]] = int(number)
+    return heights

@@ -76,7 +76,6 @@ SECRET: Final = frozenset({"rpcauth", "rpcpassword"})
 NOT_BUILT: Final[Mapping[str, str]] = {
     **dict.fromkeys(("acceptnonstdtxn", "minrelaytxfee", "persistmempool", "datacarriersize"), "a mempool"),
     **dict.fromkeys(("limitdescendantcount", "txreconciliation", "privatebroadcast"), "a mempool"),
-    "testactivationheight": "blocks",
     "rest": "the REST interface",
     "v2transport": "the encrypted transport (BIP324)",
     **dict.fromkeys(("i2psam", "i2pacceptincoming"), "I2P (no package for its SAM bridge is maintained)"),
@@ -229,6 +228,11 @@ UPLOAD_TARGET = Kind(
 TEST = Kind(
     partial(_match, pattern="addrman"), "addrman", complaint='Unrecognised option "{}" provided in -test=<option>.'
 )
+ACTIVATION_HEIGHT = Kind(
+    partial(_match, pattern=".*@.*"),
+    "name@height",
+    complaint="Invalid format ({}) for -testactivationheight=name@height.",
+)
 SCRIPT = Kind(_script, "hexadecimal digits, two for each byte")
 CHECKPOINT = Kind(_checkpoint, "a height and a hash of 64 hexadecimal digits")
 NETWORK = Kind(
@@ -274,6 +278,9 @@ class Config:
     signetchallenge: bytes | None = _option(None, SCRIPT, "Network", "challenge script of a custom signet, in hex")
     signetseednode: tuple[str, ...] = _list(HOST, "Network", "seed node of a custom signet")
     test: tuple[str, ...] = _list(TEST, "Network", "addrman: place addresses by a known key (regtest only)")
+    testactivationheight: tuple[str, ...] = _list(
+        ACTIVATION_HEIGHT, "Network", "NAME@HEIGHT of segwit, bip34, dersig, cltv or csv (regtest only)"
+    )
     minimumchainwork: int | None = _option(None, WORK, "Network", "least work of a chain worth following, in hex")
     maxtipage: int = _option(86400, COUNT, "Network", "seconds; with an older tip the node counts as still syncing")
     checkpoints: tuple[tuple[int, bytes], ...] = _list(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ccnode.chain.params import SoftForks
 from ccnode.config import load_config, render_config, render_help
 from ccnode.errors import ConfigError, ExitStatus, StartupError
 from ccnode.networks import network_params
@@ -248,6 +249,36 @@ def test_no_option_that_clients_of_core_pass_is_unknown() -> None:
     assert not [name for name in f"{meaningful} {idle}".split() if name not in known]
 
 
+def test_heights_of_soft_forks_on_regtest() -> None:
+    arguments = ["segwit@432", "csv@1", "bip34@2", "dersig@3", "cltv@4", "csv@5"]
+    config = load_config(["-regtest", *(f"-testactivationheight={text}" for text in arguments)])
+    forks = SoftForks(bip34=2, bip66=3, bip65=4, csv=5, segwit=432)
+    assert network_params(config).soft_forks == forks
+    assert load_config(["-regtest"]).testactivationheight == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "Invalid format () for -testactivationheight=name@height."),
+        ("segwit", "Invalid format (segwit) for -testactivationheight=name@height."),
+        ("segwit@", "Invalid height value (segwit@) for -testactivationheight=name@height."),
+        ("segwit@-1", "Invalid height value (segwit@-1) for -testactivationheight=name@height."),
+        ("segwit@2147483647", "Invalid height value (segwit@2147483647) for -testactivationheight=name@height."),
+        ("taproot@5", "Invalid name (taproot@5) for -testactivationheight=name@height."),
+    ],
+)
+def test_heights_of_soft_forks_that_are_none(text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        network_params(load_config(["-regtest", f"-testactivationheight={text}"]))
+    assert str(caught.value) == sentence
+
+
+def test_heights_of_soft_forks_are_for_regtest() -> None:
+    with pytest.raises(ConfigError, match=r"^-testactivationheight can only be used with regtest$"):
+        load_config(["-testactivationheight=segwit@5"])
+
+
 def test_options_of_core_without_effect_are_accepted(file: Path) -> None:
     file.write_text("rpcthreads: 4\n")
     config = load_config(["-c", str(file), "-nologratelimit", "-keypool=1", "-checkaddrman=0"])
@@ -436,7 +467,7 @@ def test_commented_settings_of_each_file_are_the_defaults(tmp_path: Path, chain:
     examples = {"connect", "addnode", "seednode", "bind", "onlynet", "uacomment", "dnsserver", "debug", "checkpoints"}
     examples |= {"metrics", "whitelist", "whitebind", "externalip", "proxy", "onion"}
     examples |= {"server", "rpcport", "rpcauth", "rpcwhitelist", "rpcbind", "rpcallowip"}
-    network = {"port", "minimumchainwork", "signetchallenge", "signetseednode", "mocktime"}
+    network = {"port", "minimumchainwork", "signetchallenge", "signetseednode", "mocktime", "testactivationheight"}
     written = {name for name, origin in config.origins.items() if not origin.startswith("implied")}
     for name in written - examples - network - {"chain"}:
         assert getattr(config, name.replace("-", "_")) == OPTIONS[name].default, name
