@@ -50,10 +50,12 @@ FREE = {
 FREE_WORDS = {
     "addresses": {"count"},
     "ban": {"reason"},
+    "coin": {"txid", "output"},
     "headers": {"step"},
     "peer": {"last"},
     "reorgs": {"count"},
     "rpc": {"argument"},
+    "transaction": {"txid"},
 }
 """The same of words: numbers and text."""
 

@@ -57,6 +57,19 @@ ONGOING = {
 }
 """Words without an end, and where they are tested."""
 
+BLOCK_LINES = [
+    ("transactions 1", r"50\.00000000 .*{txid}"),
+    ("transaction {txid} 1", r"new coins(.|\n)*bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"),
+    ("transaction {txid} 1 --hex", r"^0200000000"),
+    ("coin {txid} 0", r"50\.00000000"),
+    ("coin {txid} 7", r"there is no such output"),
+    ("coins", r"outputs +2"),
+    ("coins --hash muhash", r"muhash +[0-9a-f]{{64}}"),
+    ("block 1", r"transactions +1"),
+    ("tips", r"active"),
+]
+"""The same on a node with blocks."""
+
 
 def test_every_word_works_on_a_node(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = HeaderLine().grow(3)
@@ -68,6 +81,18 @@ def test_every_word_works_on_a_node(tmp_path: Path, capsys: pytest.CaptureFixtur
             assert shell.run(text.format(unreachable="127.0.0.1:1")), (text, capsys.readouterr().err)
             shown = capsys.readouterr().out
             assert re.search(pattern, shown), (text, shown)
+
+
+def test_every_word_about_blocks_works_on_a_node(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pbk")
+    with NodeProcess(tmp_path, "--sync=blocks") as node:
+        first, _ = node.rpc("generatetoaddress", 2, "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080")
+        txid = node.rpc("getblock", first)["tx"][0]
+        shell = Shell(Remote(lambda: node.socket))
+        for text, pattern in BLOCK_LINES:
+            assert shell.run(text.format(txid=txid)), (text, capsys.readouterr().err)
+            shown = capsys.readouterr().out
+            assert re.search(pattern.format(txid=txid), shown), (text, shown)
 
 
 def test_watch(tmp_path: Path) -> None:
@@ -91,6 +116,6 @@ def _next_header(node: NodeProcess) -> bytes:
 
 def test_no_word_is_left_out() -> None:
     load_words()
-    assert {text.split()[0] for text, _ in LINES} | set(ONGOING) == {each.name for each in VIEWS}
+    assert {text.split()[0] for text, _ in (*LINES, *BLOCK_LINES)} | set(ONGOING) == {each.name for each in VIEWS}
     for word, file in ONGOING.items():
         assert re.search(rf'"{word}[ "]', (Path(__file__).parent / file).read_text()), word

@@ -11,6 +11,7 @@ _SUBJECTS = (
     "addresses",
     "bans",
     "chain",
+    "blocks",
     "branches",
     "sync",
     "node",

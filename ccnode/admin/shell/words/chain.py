@@ -233,6 +233,7 @@ def _block_facts(header: Header, before: Header | None, now: float) -> list[tupl
         ("difficulty", f"{units.scaled(header['difficulty'])}, bits {header['bits']}"),
         ("target", header["target"]),
         ("nonce", units.number(header["nonce"])),
+        *([("transactions", units.number(header["nTx"]))] if header["nTx"] else []),
         ("work", f"2^{log2(int(header['chainwork'], 16)):.2f} hashes up to here"),
         ("previous", header.get("previousblockhash", "none, it is the first")),
         ("next", header.get("nextblockhash", "none" if count >= 0 else "unknown")),
