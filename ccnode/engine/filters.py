@@ -2,7 +2,7 @@
 
 One greenlet follows the active chain: from the last block that is indexed to the tip, through stale blocks where the
 chain was reorganised. Blocks and what they spent are read from the files and taken apart on a thread, one at a time, so
-that others get their turns; a block that was connected just now is still there in parts, which saves nine tenths of the
+that others get their turns; a block that was connected just now is still there in parts, which saves most of the
 work. Filters are written in batches while the index is behind, and singly at the tip. A crash costs the batch at hand.
 
 The node must have the blocks: to turn the index on when they are pruned is an error, and while it is behind they must
@@ -151,7 +151,8 @@ class BlockFilters:
                 entries = self._next_entries()
                 if entries:
                     self._wait_index(entries)
-                else:
+                else:  # after blocks were only disconnected, the tip is behind
+                    self._best = self._entries.tip
                     self._kept.clear()
                     self._wake.wait()
         except StorageError as error:

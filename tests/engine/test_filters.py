@@ -125,6 +125,21 @@ def test_a_reorganisation(tmp_path: Path, line: HeaderLine) -> None:
     room.filters.close()
 
 
+def test_blocks_that_are_only_disconnected(tmp_path: Path, line: HeaderLine) -> None:
+    room = Room(tmp_path, line)
+    room.settle()
+    room.chain.set_active(room.entry(line.hashes[25]))
+    assert not room.filters.synced
+    room.settle()
+    assert room.filters.height == 25
+    room.read.clear()
+    room.connect(line)
+    room.settle()
+    room.check(line)
+    assert room.read == []
+    room.filters.close()
+
+
 def test_a_block_that_was_connected_just_now_is_not_read(tmp_path: Path, line: HeaderLine) -> None:
     room = Room(tmp_path, line)
     room.settle()
