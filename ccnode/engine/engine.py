@@ -1,8 +1,8 @@
 """The chain state's greenlet: everything that changes the chain passes through its inbox.
 
-A block that somebody submits is parsed and checked on the worker at once, while another block is being connected, and
-then stored when the greenlet comes to it. `BlockEngine.wait_submit` returns at that point, so that the next block can
-be on its way; connecting goes on, a step at a time, with stores in between. What connecting says comes by
+A block that somebody submits is parsed and checked on the worker at once, even while another block is being connected,
+and stored when the greenlet comes to it. `BlockEngine.wait_submit` returns then: the next block can be on its way while
+this one is connected. Connecting goes a step at a time, with stores in between. What it says comes by
 `Chainstate.on_block_checked`. So that blocks do not pile up, `wait_submit` also waits while `PENDING_BYTES` of blocks
 that could be connected are not.
 

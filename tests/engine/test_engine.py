@@ -1,0 +1,239 @@
+"""The chain state's greenlet: who waits for what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import gevent
+import pytest
+
+from ccnode.chain.preparation import PreparedBlock
+from ccnode.chain.verdict import BlockVerdict, ValidationResult
+from ccnode.engine import engine as engine_module
+from ccnode.engine.engine import BlockEngine
+from ccnode.engine.workers import ThreadWorker
+from ccnode.errors import DecodeError, StorageError
+from tests.support.chain_maker import ChainMaker
+from tests.support.chainstate import ChainRoom
+from tests.support.clock import ManualClock
+
+
+class Held:
+    """A verifier whose verdicts wait until `release`."""
+
+    def __init__(self) -> None:
+        self.gate = gevent.event.Event()
+        self.gate.set()
+        self.waiting = 0
+
+    def wait_verify(self, *_: object) -> None:
+        self.waiting += 1
+        self.gate.wait()
+
+    def wait_verify_transaction(self, *_: object) -> None:
+        return None
+
+    def passes(self, _block: object) -> bool:
+        return False
+
+
+class EngineRoom(ChainRoom):
+    """A chain state with its greenlet running."""
+
+    def __init__(self, directory: Path) -> None:
+        self.held = Held()
+        super().__init__(directory, scripts=self.held, clock=ManualClock())
+        self.faults: list[BaseException] = []
+        self.engine = BlockEngine(self.state, self.clock, self.faults.append)
+        self.engine.start()
+        self.maker = ChainMaker()
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[EngineRoom]:
+    built = EngineRoom(tmp_path)
+    with gevent.Timeout(20):
+        yield built
+        built.held.gate.set()
+        built.engine.wait_close()
+    built.files.close()
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    while not condition():
+        gevent.sleep(0.001)
+
+
+def test_a_submitter_does_not_wait_for_scripts(room: EngineRoom) -> None:
+    room.held.gate.clear()
+    assert room.engine.wait_submit(room.maker.block()).new
+    eventually(lambda: room.held.waiting == 1)
+    assert room.height == 0
+    room.held.gate.set()
+    eventually(lambda: room.height == 1)
+
+
+def test_blocks_are_prepared_while_another_is_verified(room: EngineRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[bytes] = []
+    prepare = room.state.wait_prepare
+
+    def wait_prepare(raw: bytes) -> PreparedBlock:
+        prepared.append(raw)
+        return prepare(raw)
+
+    monkeypatch.setattr(room.state, "wait_prepare", wait_prepare)
+    blocks = room.maker.extend(9)
+    room.held.gate.clear()
+    room.engine.wait_submit(blocks[0])
+    eventually(lambda: room.held.waiting == 1)
+    others = [gevent.spawn(room.engine.wait_submit, raw) for raw in blocks[1:]]
+    eventually(lambda: len(prepared) == 1 + engine_module.PREPARING)
+    assert room.height == 0
+    room.held.gate.set()
+    gevent.joinall(others, raise_error=True)
+    eventually(lambda: room.height == 9)
+
+
+def test_submitters_wait_when_blocks_pile_up(room: EngineRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "PENDING_BYTES", 300)
+    blocks = room.maker.extend(3)
+    room.held.gate.clear()
+    first = gevent.spawn(room.engine.wait_submit, blocks[0])
+    first.join(1)
+    assert first.ready()
+    eventually(lambda: room.held.waiting == 1)
+    second = gevent.spawn(room.engine.wait_submit, blocks[1])
+    second.join(0.05)
+    assert not second.ready()
+    room.held.gate.set()
+    second.join(5)
+    assert second.ready()
+
+
+def test_blocks_ahead_of_a_gap_do_not_pile_up(room: EngineRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "PENDING_BYTES", 300)
+    blocks = room.maker.extend(6)
+    room.chain.accept([raw[:80] for raw in blocks])
+    for raw in blocks[1:]:
+        assert room.engine.wait_submit(raw, source=7).new
+    assert not room.engine.unsettled(7)
+    room.engine.wait_submit(blocks[0])
+    eventually(lambda: room.height == 6)
+
+
+def test_what_a_source_submitted_is_settled_when_it_is_judged(room: EngineRoom) -> None:
+    told: list[tuple[bytes, BlockVerdict | None, int | None]] = []
+    room.state.on_block_checked(lambda *what: told.append(what))
+    room.engine.wait_process(room.maker.block())
+    bad = room.maker.clone()
+    room.held.gate.clear()
+    room.engine.wait_submit(room.maker.block(), source=7)
+    gevent.spawn(room.engine.wait_submit, bad.block(fees=1, extra_nonce=1), source=8)
+    assert room.engine.unsettled(7)
+    room.engine.wait_settled(7, 0.02)
+    assert room.engine.unsettled(7), "no longer than that"
+    room.held.gate.set()
+    room.engine.wait_settled(7, 10)
+    room.engine.wait_settled(8, 10)
+    assert not room.engine.unsettled(7)
+    assert (room.maker.hash, None, 7) in told
+    assert room.tip == room.maker.hash
+
+
+def test_the_verdict_of_connecting_comes_with_its_source(room: EngineRoom) -> None:
+    told: list[tuple[bytes, BlockVerdict | None, int | None]] = []
+    room.state.on_block_checked(lambda *what: told.append(what))
+    raw = room.maker.block(fees=1)
+    room.engine.wait_submit(raw, source=3)
+    room.engine.wait_settled(3, 10)
+    ((block_hash, verdict, source),) = told
+    assert (block_hash, source) == (room.maker.hash, 3)
+    assert verdict is not None
+    assert verdict.reason == "bad-cb-amount"
+
+
+def test_processing_waits_for_the_verdict(room: EngineRoom) -> None:
+    fork = room.maker.clone()
+    result, checked = room.engine.wait_process(room.maker.block())
+    assert (result.new, result.verdict, checked) == (True, None, True)
+    assert room.height == 1
+    again, checked = room.engine.wait_process(room.maker.blocks[-1])
+    assert (again.new, again.verdict, checked) == (False, None, False)
+    lost, checked = room.engine.wait_process(fork.block(extra_nonce=1))
+    assert (lost.new, lost.verdict, checked) == (True, None, False), "not better than the tip, so not looked at"
+    bad, checked = room.engine.wait_process(room.maker.block(fees=1))
+    assert checked
+    assert bad.verdict is not None
+    assert bad.verdict.result is ValidationResult.CONSENSUS
+
+
+def test_bytes_that_are_no_block(room: EngineRoom) -> None:
+    with pytest.raises(DecodeError):
+        room.engine.wait_submit(bytes(80) + b"\x05", source=1)
+    assert not room.engine.unsettled(1)
+
+
+def test_jobs_see_coins_and_tip_agree(room: EngineRoom) -> None:
+    fork = room.maker.clone()
+    for raw in room.maker.extend(40):
+        room.engine.wait_submit(raw)
+    room.engine.wait_do(lambda: None)
+    for raw in fork.extend(41, extra_nonce=1):
+        room.engine.wait_submit(raw)
+        assert room.engine.wait_do(lambda: room.state.coins.best_block == room.tip)
+    eventually(lambda: room.tip == fork.hash)
+
+
+def test_a_job_that_fails_is_its_callers_business(room: EngineRoom) -> None:
+    def job() -> None:
+        raise ValueError("no such thing")
+
+    with pytest.raises(ValueError, match="no such thing"):
+        room.engine.wait_do(job)
+    assert room.engine.wait_do(lambda: 5) == 5
+    assert room.faults == []
+
+
+def test_a_fault_ends_it_and_releases_everybody(room: EngineRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise StorageError("no space left on device")
+
+    monkeypatch.setattr(room.files, "append", full)
+    with pytest.raises(StorageError, match="no space"):
+        room.engine.wait_submit(room.maker.block())
+    assert [str(fault) for fault in room.faults] == ["no space left on device"]
+    with pytest.raises(StorageError, match="no space"):
+        room.engine.wait_do(lambda: None)
+
+
+def test_it_flushes_now_and_then(room: EngineRoom) -> None:
+    room.engine.wait_process(room.maker.block())
+    assert room.store.best_block() is None
+    room.clock.advance_steady(engine_module.FLUSH_SECONDS + 1)
+    room.engine.wait_do(lambda: None)
+    eventually(lambda: room.store.best_block() == room.maker.hash)
+
+
+def test_closing_flushes(room: EngineRoom) -> None:
+    room.engine.wait_process(room.maker.block())
+    room.engine.wait_close()
+    assert room.store.best_block() == room.maker.hash
+    with pytest.raises(StorageError, match="stopping"):
+        room.engine.wait_submit(room.maker.block())
+
+
+def test_a_worker_runs_in_order_and_carries_errors_back() -> None:
+    worker = ThreadWorker()
+    order: list[int] = []
+    tasks = [worker.start(order.append, i) for i in range(20)]
+    for task in tasks:
+        task.wait()
+    assert order == list(range(20))
+
+    def fail() -> None:
+        raise StorageError("broken")
+
+    with pytest.raises(StorageError, match="broken"):
+        worker.wait_run(fail)
+    worker.close()
