@@ -51,7 +51,10 @@ _fdatasync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
 class BlockFiles:
-    """The files of one network. A `ccnode.chain.ports.BlockStore`."""
+    """The files of one network. A `ccnode.chain.ports.BlockStore`.
+
+    Files of which ``infos`` know nothing are not written to before `scan` is through: `append` begins another one.
+    """
 
     def __init__(
         self,
@@ -80,6 +83,7 @@ class BlockFiles:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._key = self._open_key(obfuscate)
+            self._unread = max(self._numbers(), default=-1) > last
         except OSError as error:
             raise StartupError(
                 f"cannot use {directory}: {error.strerror}; check its owner and permissions", ExitStatus.DATADIR
@@ -93,11 +97,14 @@ class BlockFiles:
     def append(self, raw: bytes, height: int, time: int) -> FilePosition:
         """Add a block; ``height`` and ``time`` are kept for pruning. Raises StorageError, and nothing has changed."""
         size = FRAME.size + len(raw)
-        if not self.infos or (self.infos[-1].size and self.infos[-1].size + size > self._max_file_size):
-            if self.infos:
-                self._close(self.blocks_path(len(self.infos) - 1))
-            self.infos.append(FileInfo())
-        number = len(self.infos) - 1
+        number = max(0, len(self.infos) - 1)
+        if self._unread:
+            number = max(number, *self._numbers()) + 1
+            self._unread = False
+        elif self.infos and self.infos[-1].size and self.infos[-1].size + size > self._max_file_size:
+            self._close(self.blocks_path(number))
+            number += 1
+        self._make_infos(number)
         offset = self.infos[number].size
         self._write(self.blocks_path(number), FRAME.pack(self._magic, len(raw)) + raw, offset)
         self._note_block(number, offset + size, height, time)
@@ -171,6 +178,7 @@ class BlockFiles:
                 yield FilePosition(number, offset), raw
             self._cut(path, end)
             number += 1
+        self._unread = False
 
     def scan_all(self) -> Iterator[tuple[FilePosition, bytes]]:
         """Every block in the files, whatever is known of them: for a reindex, on an object without infos."""
@@ -181,8 +189,7 @@ class BlockFiles:
 
     def adopt(self, position: FilePosition, size: int, height: int, time: int) -> None:
         """Take in a block of ``size`` bytes that `scan` or `scan_all` found."""
-        while len(self.infos) <= position.file:
-            self.infos.append(FileInfo())
+        self._make_infos(position.file)
         self._note_block(position.file, position.offset + size, height, time)
 
     def delete_undo(self) -> None:
@@ -213,6 +220,10 @@ class BlockFiles:
     def undo_path(self, number: int) -> Path:
         """Where an undo file is."""
         return self.directory / f"rev{number:05}.dat"
+
+    def _make_infos(self, number: int) -> None:
+        """Let there be an info of each file up to ``number``."""
+        self.infos += [FileInfo()] * (number + 1 - len(self.infos))
 
     def _note_block(self, number: int, end: int, height: int, time: int) -> None:
         self.infos[number] = self.infos[number].with_block(end, height, time)

@@ -205,6 +205,24 @@ def test_all_files_are_read_for_a_reindex(files: BlockFiles) -> None:
     assert not list(files.directory.glob("rev*"))
 
 
+def test_blocks_that_come_during_a_reindex_pass_over_what_is_not_read_yet(files: BlockFiles) -> None:
+    stored = [(files.append(raw, height, 0), raw) for height, raw in enumerate(made(1, 30))]
+    again = reopened(files)
+    reading = again.scan_all()
+    found = []
+    while not found or found[-1][0].file < stored[-1][0].file:  # up to the first block of the last file
+        found.append(next(reading))
+        again.adopt(found[-1][0], len(found[-1][1]), 0, 0)
+    late = again.append(bytes(100), 30, 0)
+    assert late == FilePosition(stored[-1][0].file + 1, 8)
+    found += reading
+    assert found[: len(stored)] == stored
+    for position, raw in found:
+        again.adopt(position, len(raw), 0, 0)
+    assert again.append(bytes(100), 31, 0) == FilePosition(late.file, 116)
+    assert again.read(late) == bytes(100)
+
+
 def test_a_sync_covers_every_file_blocks_first(files: BlockFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: dict[str, int] = {}
 
