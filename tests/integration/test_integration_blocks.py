@@ -46,9 +46,9 @@ def peers(*made: BlockPeer) -> Iterator[list[str]]:
         yield [f"--connect={peer.target}" for peer in made]
 
 
-def grown(count: int) -> ChainMaker:
-    """A chain whose last block is an hour old: a node that has it is up to date, and tells others."""
-    maker = ChainMaker(start=int(time.time()) - 3600 - count * SPACING)
+def grown(count: int, *, to_come: int = 0) -> ChainMaker:
+    """A chain whose last block is an hour old, or will be: a node that has it is up to date, and tells others."""
+    maker = ChainMaker(start=int(time.time()) - 3600 - (count + to_come) * SPACING)
     maker.extend(count)
     return maker
 
@@ -84,7 +84,7 @@ def test_a_killed_node_recovers_by_itself(tmp_path: Path) -> None:
 
 
 def test_a_better_branch_is_followed(tmp_path: Path) -> None:
-    trunk = grown(150)
+    trunk = grown(150, to_come=101)
     stale, better = trunk.clone(), trunk.clone()
     stale.extend(100)
     better.extend(101, spends=3, extra_nonce=1)
@@ -161,7 +161,7 @@ def test_bcoin_takes_all_blocks_from_us(tmp_path: Path, modules: Path) -> None:
 
 @pytest.mark.long
 def test_five_thousand_blocks_from_bcoin_and_bad_peers_with_a_reorganisation(tmp_path: Path, modules: Path) -> None:
-    trunk = grown(4900)
+    trunk = grown(4900, to_come=101)
     maker, better = trunk.clone(), trunk.clone()
     maker.extend(100, spends=1)
     better.extend(101, spends=3, extra_nonce=1)
