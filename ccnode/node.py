@@ -408,7 +408,7 @@ class Node:
             refuses=unwanted.__contains__,
             is_ours=self.gossip.local.__contains__,
         )
-        extra = ExtraPeers(self.chain, clock)
+        extra = ExtraPeers(self.chain, clock, self.sync.downloading)
         return AutomaticOutbound(dialer, manager, policy, extra, self.sync, self.timers, clock, rng)
 
     def _save_anchors(self) -> None:

@@ -19,7 +19,8 @@ not find a chain that all peers withhold.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from math import inf
 from typing import Protocol
 
@@ -343,6 +344,18 @@ class BlockDownload:
         self.in_flight.remove(entry, now)
         self._ask(state, [entry], now)
         return None
+
+    @contextmanager
+    def unread(self, state: DownloadPeer, owed: int | None = None) -> Iterator[None]:
+        """In the body the peer is not read, so it is not its fault if nothing comes.
+
+        :param owed: a block that it owed and has sent; see `InFlight.landing`.
+        """
+        state.stalling_since = None
+        with self.in_flight.landing(state, owed):
+            yield
+        state.since = max(state.since, self._clock.now())
+        state.sync.peer.mark_dirty()
 
     # -- what becomes of requests --------------------------------------------------------------------------------
 

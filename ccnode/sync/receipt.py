@@ -94,7 +94,7 @@ class BlockReceipt:
         :param owed: its entry if ``peer`` was.
         """
         download, state = self._download, self._download.peers[peer.id]
-        with download.in_flight.landing(state, owed):
+        with download.unread(state, owed):
             download.fill(state, self._clock.now())
             result = self._wait_submit(peer, raw, block_hash, requested=requested)
             now, entry = self._clock.now(), self._index.find(block_hash)
@@ -102,8 +102,6 @@ class BlockReceipt:
                 download.stored(entry, now)
             elif owed is not None:
                 download.failed(state, owed)
-        state.since = max(state.since, now)  # the wait for what it owes begins when it is read again
-        peer.mark_dirty()
         if result is not None and result.new:
             peer.last_block = now
         if result is not None and result.verdict is not None:

@@ -160,8 +160,9 @@ class Synchronizer:
 
     def wait_verdict(self, peer: Peer) -> None:
         """Wait for that, within reason: what the peer says next may depend on it, and comes after it in Core."""
-        if self._blocks is not None:
-            self._blocks.wait_settled(peer.id, VERDICT_SECONDS)
+        if self._blocks is not None and self._download is not None:
+            with self._download.unread(self._download.peers[peer.id]):
+                self._blocks.wait_settled(peer.id, VERDICT_SECONDS)
 
     def outbound_peers(self) -> list[OutboundPeer]:
         """The handshaked outbound peers, as ``extra.py`` judges them."""

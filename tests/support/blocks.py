@@ -53,6 +53,8 @@ class MemoryBlocks:
         """Hashes of all blocks that were handed in."""
         self.meanwhile: Callable[[], None] = lambda: None
         """Runs where the real thing waits."""
+        self.judging: int | None = None
+        """A peer whose block is being judged."""
         chain.separate(0, lambda _entry: True)
 
     def have_data(self, entry: int) -> bool:
@@ -67,12 +69,22 @@ class MemoryBlocks:
     def on_block_checked(self, callback: Callable[[bytes, BlockVerdict | None, int | None], None]) -> None:
         self._callbacks.append(callback)
 
+    def unsettled(self, source: int) -> bool:
+        return source == self.judging
+
+    def wait_settled(self, source: int, timeout: float) -> None:
+        self._run_meanwhile()
+        self.judging = None
+
+    def _run_meanwhile(self) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+
     def wait_submit(self, raw: bytes, *, source: int | None = None, requested: bool = True) -> Outcome:
         header, body = raw[:HEADER_SIZE], raw[HEADER_SIZE:]
         block_hash = self._chain.format.hash(header)
         self.submitted.append(block_hash)
-        meanwhile, self.meanwhile = self.meanwhile, lambda: None
-        meanwhile()
+        self._run_meanwhile()
         if body == MALFORMED:
             raise DecodeError("truncated")
         if body == MUTATED:

@@ -84,6 +84,17 @@ def test_while_we_look_at_a_peers_block_its_silence_is_ours(long_line: HeaderLin
     assert slow.closing
 
 
+def test_while_its_next_message_waits_for_a_verdict_its_silence_is_ours_too(long_line: HeaderLine) -> None:
+    room, slow, _quick = stalled(long_line)
+    room.blocks.judging = slow.id
+    room.blocks.meanwhile = lambda: room.later(700)
+    assert room.sync.owes_verdict(slow)
+    room.sync.wait_verdict(slow)
+    room.run_all()
+    assert not room.sync.owes_verdict(slow)
+    assert not slow.closing
+
+
 def test_no_noban_permission_helps_who_stalls(long_line: HeaderLine) -> None:
     room, slow, _quick = stalled(long_line)
     slow.permissions = Permission.NO_BAN
