@@ -13,21 +13,16 @@ from ccnode.chain.verdict import BlockVerdict
 from ccnode.clock import Clock
 from ccnode.engine.block_reader import BlockReader
 from ccnode.engine.engine import BlockEngine
-from ccnode.engine.filters import BlockFilters
+from ccnode.engine.filters import BlockFilters, open_block_filters
 from ccnode.engine.open import MEBIBYTE, BlockOptions, open_blocks
-from ccnode.engine.workers import ThreadWorker
+from ccnode.errors import CcnodeError
 from ccnode.options import Config
 from ccnode.peers.misbehaviour import Misbehaviour
 from ccnode.preflight import check_space
-from ccnode.storage.filter_index import FilterIndex
-from ccnode.storage.lmdb_store import LmdbStore
 from ccnode.sync.download import Submitted
 from ccnode.sync.serve_blocks import ServingRules
 from ccnode.sync.serving import BlockServing
 from ccnode.wire.protocol import ServiceFlags
-
-FILTER_INDEX = Path("indexes/blockfilter/basic")
-"""Where the filters are below the network's folder."""
 
 
 class BlockSide:
@@ -65,10 +60,11 @@ class BlockSide:
             self._filters = self._open_filters(on_fault)
 
     def _open_filters(self, on_fault: Callable[[BaseException], None]) -> BlockFilters:
-        worker = ThreadWorker()
-        directory = self._folder / FILTER_INDEX
-        index = worker.wait_run(_open_filter_index, directory, self._chain.params.magic)
-        filters = BlockFilters(self._chain, index, self._reader, worker, on_fault)
+        try:
+            filters = open_block_filters(self._folder, self._chain, self._reader, on_fault)
+        except CcnodeError:
+            self._parts.close()
+            raise
         self.engine.state.on_connected(filters.connected)
         self._parts.pruner.locks.append(lambda: filters.height)
         return filters
@@ -159,10 +155,6 @@ class Intake:
 
     def on_block_checked(self, callback: Callable[[bytes, BlockVerdict | None, int | None], None]) -> None:
         self._engine.state.on_block_checked(callback)
-
-
-def _open_filter_index(directory: Path, magic: bytes) -> FilterIndex:
-    return FilterIndex(directory, LmdbStore(directory / "index"), magic)
 
 
 def _folder_size(folder: Path) -> int:
