@@ -1,6 +1,8 @@
 """A live node serves blocks, filters and merkle blocks to peers of every kind."""
 
 import contextlib
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from ccnode.chain.block_filter import decode_filter, filter_hash, filter_header, filter_matches
 from ccnode.chain.bloom import BloomFilter
+from ccnode.errors import ExitStatus
 from ccnode.wire.blocks import Block, MerkleBlock
 from ccnode.wire.bloom import FilterLoad
 from ccnode.wire.filters import CFCheckpt, CFHeaders, CFilter, GetCFCheckpt, GetCFHeaders, GetCFilters
@@ -168,3 +171,22 @@ def test_filters_follow_a_reorganisation_and_a_kill(tmp_path: Path, made: ChainM
         for each in answer.filter_hashes:
             header = filter_header(each, header)
         assert node.rpc("getblockfilter", other.hash[::-1].hex())["header"] == header[::-1].hex()
+
+
+def test_a_damaged_index_ends_the_start_with_a_way_out(tmp_path: Path) -> None:
+    maker = ChainMaker()
+    maker.extend(5)
+    folder = tmp_path / "regtest/indexes/blockfilter/basic"
+    with NodeProcess(tmp_path, *OPTIONS) as node:
+        submit(node, maker.blocks)
+        indexed(node)
+        before = node.rpc("getblockfilter", maker.hash[::-1].hex())
+        assert node.stop() == 0
+        os.truncate(folder / "filters.dat", 3)
+        node.restart(wait=False)
+        assert node.process.wait(20) == ExitStatus.DAMAGED
+        assert f"filters.dat is damaged; delete {folder}, and the index is built anew" in node.text()
+        shutil.rmtree(folder)
+        node.restart()
+        indexed(node)
+        assert node.rpc("getblockfilter", maker.hash[::-1].hex()) == before
