@@ -38,8 +38,8 @@ log = logging.getLogger("ccnode.rpc")
 Answer = Callable[[bytes], Iterator[str | Subscription]]
 """From a request line to the pieces of its answer, and the subscription if it was a request for one."""
 
-MAX_LINE: Final = 1 << 20
-"""Bytes of a request line."""
+MAX_LINE: Final = 0x02000000
+"""Bytes of a request line, as much as over HTTP: the largest block takes 8 MB in hex."""
 MAX_CLIENTS: Final = 64
 IDLE_SECONDS: Final = 3600.0
 """A client that sends nothing for so long is disconnected."""

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.support.bcoin import Bcoin, find_modules
 from tests.support.block_peer import BlockPeer, LeavingPeer, LyingPeer, StallingPeer
-from tests.support.chain_maker import SPACING, ChainMaker
+from tests.support.chain_maker import OP_TRUE, SPACING, ChainMaker, outpoint, transaction
 from tests.support.process import NodeProcess
 from tests.support.scripted import wait_until
 
@@ -176,3 +177,22 @@ def test_five_thousand_blocks_from_bcoin_and_bad_peers_with_a_reorganisation(tmp
                 submit(source, better.blocks[4900:])
                 wait_tip(node, better.hash, 600)
                 assert coins_hash(node) == coins_hash(source)
+
+
+def test_the_largest_block_can_be_submitted_and_shown(tmp_path: Path) -> None:
+    """Its four million bytes are nearly all witness of one input."""
+    maker = grown(101)
+    script = b"\x75" * 79 + OP_TRUE  # OP_DROP for each of its stack items
+    program = b"\x00\x20" + sha256(script).digest()
+    (point, value), *_ = maker.ready
+    with NodeProcess(tmp_path, BLOCKS) as node:
+        submit(node, maker.blocks)
+        funding = transaction([(point, b"", 0xFFFFFFFF)], [(value // 90, program)] * 90)
+        submit(node, [maker.block([funding])])
+        inputs = [(outpoint(funding.txid, i), b"", 0xFFFFFFFF) for i in range(90)]
+        stack = [bytes(520)] * 79 + [script]
+        spend = transaction(inputs, [(value // 90, OP_TRUE)], witnesses=[stack] * 90)
+        raw = maker.block([spend])
+        assert len(raw) > 3_700_000
+        submit(node, [raw])
+        assert node.rpc("getblock", shown(maker.hash), 0) == raw.hex()
