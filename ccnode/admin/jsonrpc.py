@@ -35,6 +35,9 @@ _PIECE_DEPTH: Final = 3
 """Containers nested deeper than this are encoded in one go, and so is an object that holds no containers: an address, a
 peer, a header is small."""
 
+_LONG: Final = 500
+"""Members of a list that is taken apart however deep it is: a transaction may have thirty thousand outputs."""
+
 _in_one_go: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 """Compact, as Core's answers are. ``json.dumps`` with arguments would make an encoder each time."""
 
@@ -196,6 +199,7 @@ def error_reply(error: RpcError) -> Reply:
 
 def encode(value: object, depth: int = _PIECE_DEPTH) -> Iterator[str]:
     """JSON text in pieces, each quick to make. Raises TypeError or ValueError for what is not JSON."""
+    depth = depth or int(_is_long(value))
     if depth and isinstance(value, dict) and any(isinstance(member, dict | list) for member in value.values()):
         opening = "{"
         for key, member in value.items():
@@ -212,3 +216,10 @@ def encode(value: object, depth: int = _PIECE_DEPTH) -> Iterator[str]:
         yield "]"
     else:
         yield _in_one_go(value)
+
+
+def _is_long(value: object) -> bool:
+    """Whether this is a long list, or an object with one."""
+    if isinstance(value, dict):
+        return any(isinstance(member, list) and len(member) > _LONG for member in value.values())
+    return isinstance(value, list) and len(value) > _LONG

@@ -4,6 +4,8 @@ A descriptor says which scripts somebody means. A checksum of eight characters m
 finds up to four wrong characters. The texts of errors are Core's (``script/descriptor.cpp``).
 """
 
+from functools import reduce
+from operator import xor
 from typing import Final
 
 from ccnode.chain.addresses import AddressError, decode_address
@@ -16,6 +18,11 @@ _INPUT: Final = "0123456789()[],'/*abcdefgh@:$%{}IJKLMNOPQRSTUVWXYZ&+-.;<=>?!^_|
 """What a descriptor may consist of, in an order that makes likely mistakes small."""
 _OUTPUT: Final = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _GENERATOR: Final = (0xF5DEE51989, 0xA9FDCA3312, 0x1BAB10E32D, 0x3706B1677A, 0x644D626FFD)
+_TAPS: Final = [reduce(xor, [g for i, g in enumerate(_GENERATOR) if top >> i & 1], 0) for top in range(32)]
+"""What one step of the code adds, by the five bits that leave the state (BIP380); every output shown needs a checksum,
+and a table makes it five times as quick."""
+_POSITIONS: Final = {character: position for position, character in enumerate(_INPUT)}
+_ROOM: Final = [0] * CHECKSUM_SIZE
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 
 
@@ -25,32 +32,23 @@ class DescriptorError(ValueError):
 
 def checksum(text: str) -> str:
     """The checksum of a descriptor without one. Raises `DescriptorError`."""
-    state, group, count = 1, 0, 0
-    for character in text:
-        position = _INPUT.find(character)
-        if position < 0:
-            raise DescriptorError("Invalid characters in payload")
-        state = _step(state, position & 31)
-        group = group * 3 + (position >> 5)
-        count += 1
-        if count == 3:
-            state, group, count = _step(state, group), 0, 0
-    if count:
-        state = _step(state, group)
-    for _ in range(CHECKSUM_SIZE):
-        state = _step(state, 0)
+    try:
+        positions = [_POSITIONS[character] for character in text]
+    except KeyError:
+        raise DescriptorError("Invalid characters in payload") from None
+    values = []
+    for i in range(0, len(positions), 3):
+        group = positions[i : i + 3]
+        values += [position & 31 for position in group]
+        high = 0
+        for position in group:
+            high = high * 3 + (position >> 5)
+        values.append(high)
+    state = 1
+    for value in (*values, *_ROOM):
+        state = (state & 0x7FFFFFFFF) << 5 ^ value ^ _TAPS[state >> 35]
     state ^= 1
     return "".join(_OUTPUT[state >> 5 * (CHECKSUM_SIZE - 1 - i) & 31] for i in range(CHECKSUM_SIZE))
-
-
-def _step(state: int, value: int) -> int:
-    """One step of the code over numbers of five bits (BIP380)."""
-    top = state >> 35
-    state = (state & 0x7FFFFFFFF) << 5 ^ value
-    for i, generator in enumerate(_GENERATOR):
-        if top >> i & 1:
-            state ^= generator
-    return state
 
 
 def with_checksum(text: str) -> str:

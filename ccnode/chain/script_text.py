@@ -241,10 +241,10 @@ def _small_number(op: int, data: bytes) -> int | None:
 
 def infer_descriptor(script: bytes, prefixes: AddressPrefixes) -> str:
     """The descriptor, with checksum, that means this output script on the network with these prefixes."""
-    return with_checksum(_inferred(script, prefixes))
+    return with_checksum(_inferred(script, encode_address(script, prefixes)))
 
 
-def _inferred(script: bytes, prefixes: AddressPrefixes) -> str:
+def _inferred(script: bytes, address: str | None) -> str:
     key = _pubkey_of(script)
     if key is not None and key[0] not in _HYBRID_KEYS:
         return f"pk({key.hex()})"
@@ -254,7 +254,6 @@ def _inferred(script: bytes, prefixes: AddressPrefixes) -> str:
     witness = witness_program(script)
     if witness is not None and witness[0] == 1 and len(witness[1]) == 32 and is_x_coordinate(witness[1]):
         return f"rawtr({witness[1].hex()})"
-    address = encode_address(script, prefixes)
     return f"raw({script.hex()})" if address is None else f"addr({address})"
 
 
@@ -270,11 +269,11 @@ def script_members(
     """What RPCs tell of an output script (Core: ``ScriptToUniv``)."""
     kind = output_type(script)
     members: dict[str, object] = {"asm": script_asm(script)}
+    address = encode_address(script, prefixes) if with_address else None
     if with_address:
-        members["desc"] = infer_descriptor(script, prefixes)
+        members["desc"] = with_checksum(_inferred(script, address))
     if with_hex:
         members["hex"] = script.hex()
-    address = encode_address(script, prefixes) if with_address else None
     if address is not None:
         members["address"] = address
     members["type"] = kind.value
@@ -318,5 +317,5 @@ def witness_members(script: bytes, program: bytes, prefixes: AddressPrefixes) ->
     """As `script_members` of a witness program of which the script is known."""
     members = script_members(program, prefixes)
     if len(program) > _KEY_HASH_PROGRAM and _multisig_of(script) is not None:
-        members["desc"] = with_checksum(f"wsh({_inferred(script, prefixes)})")
+        members["desc"] = with_checksum(f"wsh({_inferred(script, None)})")
     return members

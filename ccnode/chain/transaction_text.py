@@ -7,8 +7,8 @@ Hex from a person may mean two things where there are no inputs: the marker of t
 list of inputs. Both readings are tried, and the one whose scripts make sense is taken.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
 
 from ccnode.chain.coins import read_coin
 from ccnode.chain.money import COIN
@@ -84,6 +84,10 @@ def _is_sane(block: ParsedBlock) -> bool:
     return all(len(script) <= MAX_SCRIPT_SIZE and has_valid_ops(script) for script in scripts)
 
 
+Pace = Callable[[Iterable[Any]], Iterable[Any]]
+"""Gives back what it is given, and may let others run in between: a transaction can have thirty thousand outputs."""
+
+
 def transaction_members(
     block: ParsedBlock,
     i: int,
@@ -92,6 +96,7 @@ def transaction_members(
     spent: Sequence[bytes] | None = None,
     prevouts: bool = False,
     with_hex: bool = True,
+    pace: Pace = iter,
 ) -> dict[str, object]:
     """What RPCs tell of transaction ``i`` (Core: ``TxToUniv``).
 
@@ -107,10 +112,10 @@ def transaction_members(
         "vsize": -(-weight // WITNESS_SCALE_FACTOR),
         "weight": weight,
         "locktime": block.locktimes[i],
-        "vin": _inputs(block, i, prefixes, spent if prevouts else None),
+        "vin": _inputs(block, i, prefixes, spent if prevouts else None, pace),
         "vout": [
             {"value": amount(value), "n": n, "scriptPubKey": script_members(script, prefixes)}
-            for n, (value, script) in enumerate(block.outputs[i])
+            for n, (value, script) in enumerate(pace(block.outputs[i]))
         ],
     }
     if spent is not None:
@@ -122,12 +127,12 @@ def transaction_members(
 
 
 def _inputs(
-    block: ParsedBlock, i: int, prefixes: AddressPrefixes, spent: Sequence[bytes] | None
+    block: ParsedBlock, i: int, prefixes: AddressPrefixes, spent: Sequence[bytes] | None, pace: Pace
 ) -> list[dict[str, object]]:
     is_coinbase, witness = block.is_coinbase(i), block.witnesses[i]
     inputs = []
     columns = zip(block.outpoints[i], block.script_sigs[i], block.sequences[i], strict=True)
-    for n, (outpoint, script_sig, sequence) in enumerate(columns):
+    for n, (outpoint, script_sig, sequence) in enumerate(pace(columns)):
         shown: dict[str, object]
         if is_coinbase:
             shown = {"coinbase": script_sig.hex()}

@@ -11,7 +11,9 @@ import pytest
 from admin_support import TestNode
 from block_node import NOW, BlockNode
 
+from ccnode.admin import engine_blocks
 from ccnode.admin.commands.block_stats import percentiles, truncated_median
+from ccnode.admin.commands.utxo import Scan
 from ccnode.admin.jsonrpc import encode
 from ccnode.chain.block_filter import encode_filter
 from ccnode.chain.descriptors import with_checksum
@@ -252,6 +254,17 @@ def test_a_block_in_every_verbosity(node: BlockNode) -> None:
         "value": 50,
         "scriptPubKey": {"asm": "1", "desc": with_checksum("raw(51)"), "hex": "51", "type": "nonstandard"},
     }
+
+
+def test_a_transaction_of_many_outputs_holds_nobody_up(node: BlockNode) -> None:
+    hashes = node.generate(101)
+    many = spend(node, hashes[0], *range(1, 5001))
+    tip = call(node, "generateblock", "raw(51)", [many.encode().hex()])["hash"]
+    shown = node.call("getblock", tip, 2)
+    pieces = list(encode({"result": shown}))
+    assert len(json.loads("".join(pieces))["result"]["tx"][1]["vout"]) == 5000
+    assert max(map(len, pieces)) < 1_000_000
+    assert len(pieces) > 5000
 
 
 def test_the_first_block(node: BlockNode) -> None:
@@ -532,6 +545,25 @@ def test_a_scan_for_coins(node: BlockNode) -> None:
     assert call(node, "scantxoutset", "start", ["raw(77)"])["unspents"] == []
     assert call(node, "scantxoutset", "status") is None
     assert call(node, "scantxoutset", "abort") is False
+
+
+def test_a_scan_that_is_going_on(node: BlockNode) -> None:
+    scan = node.context.scan = Scan(frozenset({b"\x51"}))
+    coin = (b"\x80" * 36, bytes(12) + b"\x51")
+    assert scan.visit([coin])
+    assert call(node, "scantxoutset", "status") == {"progress": 50}
+    sentence = 'Scan already in progress, use action "abort" or "status"'
+    assert refusal(node, "scantxoutset", "start", []) == (-8, sentence)
+    assert call(node, "scantxoutset", "abort") is True
+    assert not scan.visit([])  # wants no more
+    assert scan.found == [coin]
+
+
+def test_a_scan_looks_at_all_coins_in_slices(node: BlockNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_blocks, "SLICE", 3)
+    node.generate(10)
+    assert call(node, "scantxoutset", "start", ["raw(51)"])["txouts"] == 10
+    assert call(node, "gettxoutsetinfo", "none")["txouts"] == 10
 
 
 def test_what_a_scan_refuses(node: BlockNode) -> None:

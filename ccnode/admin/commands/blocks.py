@@ -170,6 +170,7 @@ def _transactions(context: AdminContext, entry: int, block: ParsedBlock, verbosi
             prefixes,
             spent=None if spent is None or i == 0 else spent[i - 1],
             prevouts=verbosity >= SHOW_PREVOUTS,
+            pace=breathing,
         )
         for i in breathing(range(len(block)))
     ]

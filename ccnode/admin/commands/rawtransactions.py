@@ -24,6 +24,7 @@ from ccnode.chain.script_text import (
 )
 from ccnode.chain.transaction_text import decode_transaction, transaction_members
 from ccnode.errors import RpcError
+from ccnode.network.hub import breathing
 from ccnode.wire.transaction import OutPoint, Transaction, TxIn, TxOut
 
 MAX_SEQUENCE: Final = 0xFFFFFFFF
@@ -93,6 +94,7 @@ def get_raw_transaction(
         context.chain.params.prefixes,
         spent=None if spent is None else spent[position - 1],
         prevouts=True,
+        pace=breathing,
     )
     return {"in_active_chain": active, **members, "blockhash": display_hash(blockhash), **_depth(context, entry)}
 
@@ -130,7 +132,7 @@ def decode_raw_transaction(context: AdminContext, hexstring: str, iswitness: boo
     block = decode_transaction(raw, with_witness=iswitness is not False, without=iswitness is not True)
     if block is None:
         raise RpcError(rpc_errors.DESERIALIZATION_ERROR, "TX decode failed")
-    return transaction_members(block, 0, context.chain.params.prefixes, with_hex=False)
+    return transaction_members(block, 0, context.chain.params.prefixes, with_hex=False, pace=breathing)
 
 
 @command(
