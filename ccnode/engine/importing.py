@@ -80,9 +80,9 @@ class Importer:
             waiting.setdefault(chain.format.parse(header).prev, []).append(header)
         known = [prev for prev in waiting if chain.index.find(prev) is not None]
         while known:
-            for header in waiting.pop(known.pop()):
+            for header in waiting.pop(known.pop(), ()):
                 block_hash = chain.format.hash(header)
-                if chain.accept([header], hashes=[block_hash]).verdict is None and block_hash in waiting:
+                if chain.accept([header], hashes=[block_hash]).verdict is None:
                     known.append(block_hash)
 
     def _wait_records(self, records: Records) -> Iterator[Record]:

@@ -133,6 +133,7 @@ class OpenBlocks:
         if self.engine.importing:
             self._importing = gevent.spawn(self._import)
             self._importing.name = "import"
+            self._importing.link_exception(lambda greenlet: self._on_fault(greenlet.exception))
 
     def close(self) -> None:
         """Flush and close everything, the engine first; a second call does nothing."""
