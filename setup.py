@@ -8,7 +8,9 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "ccnode/__init__.py").read_text(encoding="utf-8")).group(1)
 
+BLOCKS = ["py-bitcoinkernel==0.1.0a5", "cryptography>=43", "siphashc>=2.5", "mmh3>=5", "lmdb>=2.0"]
 TEST = [
+    *BLOCKS,
     "pytest>=8",
     "pytest-timeout>=2.3",
     "hypothesis>=6.100",
@@ -16,10 +18,8 @@ TEST = [
     "python-bitcoinrpc>=1.0",
     "btclib>=2026.10; python_version >= '3.11'",
 ]
-BLOCKS = ["py-bitcoinkernel==0.1.0a5", "cryptography>=43", "siphashc>=2.5", "mmh3>=5", "lmdb>=2.0"]
 DEV = [
     *TEST,
-    *BLOCKS,
     "ruff>=0.14",
     "mypy>=1.18",
     "import-linter>=2.5",
