@@ -468,6 +468,10 @@ def test_commented_settings_of_each_file_are_the_defaults(tmp_path: Path, chain:
     examples |= {"metrics", "whitelist", "whitebind", "externalip", "proxy", "onion"}
     examples |= {"server", "rpcport", "rpcauth", "rpcwhitelist", "rpcbind", "rpcallowip"}
     network = {"port", "minimumchainwork", "signetchallenge", "signetseednode", "mocktime", "testactivationheight"}
+    network |= {"sync", "assumevalid"}
+    params, builtin = network_params(config), network_params(Config(chain=chain))
+    assert validates_blocks(config, params) is not builtin.headers_only
+    assert params.assumevalid == builtin.assumevalid or chain == "signet"  # of its own signet nobody knows one
     written = {name for name, origin in config.origins.items() if not origin.startswith("implied")}
     for name in written - examples - network - {"chain"}:
         assert getattr(config, name.replace("-", "_")) == OPTIONS[name].default, name
