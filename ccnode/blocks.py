@@ -19,6 +19,7 @@ from ccnode.errors import CcnodeError
 from ccnode.options import Config
 from ccnode.peers.misbehaviour import Misbehaviour
 from ccnode.preflight import check_space
+from ccnode.storage.block_files import FAST_PRUNE_FILE_SIZE, MAX_FILE_SIZE
 from ccnode.sync.download import Submitted
 from ccnode.sync.serve_blocks import ServingRules
 from ccnode.sync.serving import BlockServing
@@ -47,6 +48,7 @@ class BlockSide:
             dbcache=config.dbcache,
             par=config.par,
             prune=config.prune,
+            max_file_size=FAST_PRUNE_FILE_SIZE if config.fastprune else MAX_FILE_SIZE,
             reindex=config.reindex,
             reindex_chainstate=config.reindex_chainstate,
             loadblock=config.loadblock,

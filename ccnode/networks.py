@@ -14,6 +14,9 @@ from ccnode.options import Config
 DEPLOYMENTS: Final = {"segwit": "segwit", "bip34": "bip34", "dersig": "bip66", "cltv": "bip65", "csv": "csv"}
 """Core's names of soft forks, and ours of their heights (`SoftForks`)."""
 
+FAST_PRUNE_AFTER: Final = 100
+"""Height of regtest from which ``fastprune`` lets files be deleted, as Core's does."""
+
 MAX_HEIGHT: Final = 2**31 - 2
 """Core's largest: its heights have 32 bits and a sign."""
 
@@ -36,6 +39,8 @@ def network_params(config: Config) -> ChainParams:
         changes["assumevalid"] = config.assumevalid or None
     if config.testactivationheight:
         changes["soft_forks"] = replace(params.soft_forks, **activation_heights(config.testactivationheight))
+    if config.fastprune and params.name == "regtest":
+        changes["prune_after_height"] = FAST_PRUNE_AFTER
     if config.checkpoints:
         changes["checkpoints"] = dict(config.checkpoints)
     return replace(params, **changes) if changes else params

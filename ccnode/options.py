@@ -304,6 +304,9 @@ class Config:
     prune: int = _option(
         0, PRUNE, "Blocks", "MiB of block files to keep, at least 550; 1: only when told (pruneblockchain); 0: all"
     )
+    fastprune: bool = _option(
+        False, BOOLEAN, "Blocks", "block files of 64 KiB, which may soon be pruned (for tests; keep to it)"
+    )
     assumevalid: bytes | None = _option(
         None, ASSUME_VALID, "Blocks", "take the scripts of this block and its ancestors for valid; 0 to verify all"
     )

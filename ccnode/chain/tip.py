@@ -8,6 +8,7 @@ What is on disk follows in flushes: one transaction holds the coins, the block t
 Blocks connected since the last flush are connected again after a crash.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 
 from ccnode.chain.assumed import scripts_assumed_valid
@@ -32,6 +33,8 @@ from ccnode.chain.script_flags import block_script_flags
 from ccnode.chain.verdict import BlockVerdict, ValidationResult
 from ccnode.errors import StorageError
 from ccnode.wire.parsing import ParsedBlock
+
+log = logging.getLogger("ccnode.chain")
 
 Moved = Callable[[int, ParsedBlock, list[list[bytes]]], None]
 Fetch = Callable[[Sequence[bytes]], dict[bytes, bytes]]
@@ -96,6 +99,7 @@ class Tip:
         self.entry = n
         self._table.set_scripts_valid(n)
         self._bodies.forget(n)
+        log.debug("connected block %s at height %d", block.hash[::-1].hex(), context.height)
         for callback in self.connected:
             callback(n, block, judged.spent)
         return None
@@ -134,13 +138,16 @@ class Tip:
         undone: Disconnected = self._worker.wait_run(disconnect_block, block, spent)
         self._coins.apply(undone.removed, undone.restored, self._index.hash(parent))
         self.entry = parent
+        log.debug("disconnected block %s at height %d", block.hash[::-1].hex(), self._index.height(n))
         for callback in self.disconnected:
             callback(n, block, spent)
 
     def wait_flush(self) -> None:
         """Write everything down. StorageError; nothing on disk has changed then, and the node has to stop."""
+        log.debug("writing %d changes of coins, up to height %d", self._coins.unflushed, self._index.height(self.entry))
         self._worker.wait_run(self._sync_headers)
         self._coins.wait_flush(self._table.take_records(self._index.hash))
+        log.debug("wrote the coins")
 
 
 def _created(block: ParsedBlock) -> list[bytes]:

@@ -30,7 +30,7 @@ from ccnode.engine.recovery import wait_load_chainstate
 from ccnode.engine.workers import ThreadWorker
 from ccnode.errors import CcnodeError
 from ccnode.kernel.scripts import ScriptChecker
-from ccnode.storage.block_files import BlockFiles
+from ccnode.storage.block_files import MAX_FILE_SIZE, BlockFiles
 from ccnode.storage.chainstate_store import ChainstateStore
 from ccnode.storage.lmdb_store import LmdbStore, discard
 
@@ -54,6 +54,7 @@ class BlockOptions:
     dbcache: int = 450  # MiB
     par: int = 0
     prune: int = 0  # MiB
+    max_file_size: int = MAX_FILE_SIZE  # bytes of a block file
     reindex: bool = False
     reindex_chainstate: bool = False
     loadblock: Sequence[Path] = ()
@@ -97,7 +98,9 @@ class OpenBlocks:
             opened.callback(self.worker.close)
             self.store, reindexing = self.worker.wait_run(_open_store, folder, self._chain.params.magic, self._options)
             opened.callback(self.worker.wait_run, self.store.close)
-            self.files = self.worker.wait_run(_open_files, folder, self._chain, self.store, reindexing)
+            self.files = self.worker.wait_run(
+                _open_files, folder, self._chain, self.store, self._options.max_file_size, reindexing
+            )
             opened.callback(self.worker.wait_run, self.files.close)
             state = wait_load_chainstate(
                 self._chain,
@@ -208,9 +211,17 @@ def _forget_coins(store: ChainstateStore) -> None:
     store.set_flag(_REINDEX_CHAINSTATE, None)
 
 
-def _open_files(folder: Path, chain: HeaderChain, store: ChainstateStore, reindexing: bool) -> BlockFiles:
+def _open_files(
+    folder: Path, chain: HeaderChain, store: ChainstateStore, max_file_size: int, reindexing: bool
+) -> BlockFiles:
     infos = {} if reindexing else store.file_infos()
-    files = BlockFiles(folder / "blocks", chain.params.magic, infos=infos, header_size=chain.format.size)
+    files = BlockFiles(
+        folder / "blocks",
+        chain.params.magic,
+        infos=infos,
+        max_file_size=max_file_size,
+        header_size=chain.format.size,
+    )
     if reindexing:
         files.delete_undo()
     return files

@@ -5,12 +5,15 @@ their blocks forgotten in memory, a flush writes that down together with coins t
 they are deleted. Killed in between, the next start deletes what is marked.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 
 from ccnode.chain.chainstate import Chainstate
 from ccnode.chain.ports import Worker
 from ccnode.storage.block_files import BlockFiles
 from ccnode.storage.file_info import files_to_prune, files_up_to
+
+log = logging.getLogger("ccnode.storage")
 
 
 class Pruner:
@@ -53,10 +56,12 @@ class Pruner:
     def _wait_delete(self, numbers: Sequence[int]) -> None:
         if not numbers:
             return
+        log.debug("deleting block files %s", ", ".join(map(str, numbers)))
         self._worker.wait_run(_mark, self._files, numbers)
         self._state.table.forget_files(numbers)
         self._state.wait_flush()
         self._worker.wait_run(_delete, self._files, numbers)
+        log.debug("deleted %d block files", len(numbers))
 
 
 def _mark(files: BlockFiles, numbers: Sequence[int]) -> None:

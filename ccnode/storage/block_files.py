@@ -43,6 +43,9 @@ log = logging.getLogger("ccnode.storage")
 MAX_FILE_SIZE = 128 << 20
 """Bytes of a block file (Core: ``MAX_BLOCKFILE_SIZE``)."""
 
+FAST_PRUNE_FILE_SIZE = 64 << 10
+"""The same for tests of pruning (Core: ``fastprune``)."""
+
 _CRC = Struct("<I")
 _MAX_UNDO_SIZE = 1 << 30  # bytes; 130,000 inputs in a block, each of a coin with the largest script
 _NAME = re.compile(r"blk(\d{5,})\.dat")
