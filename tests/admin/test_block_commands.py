@@ -219,6 +219,19 @@ def test_a_submitted_block_of_a_lesser_branch_is_inconclusive(node: BlockNode) -
     assert tips == {"active": 0, "valid-headers": 1}
 
 
+def test_core_accepts_what_is_mined(node: BlockNode, tmp_path: Path) -> None:
+    kernel_chain = pytest.importorskip("tests.support.kernel", exc_type=ImportError).KernelChain
+    hashes = node.generate(101)
+    first, second = spend(node, hashes[0], 20 * COIN, 29 * COIN), spend(node, hashes[1], COIN)
+    hashes.append(call(node, "generateblock", ADDRESS, [first.without_witness().encode().hex()])["hash"])
+    hashes.append(call(node, "generateblock", ADDRESS, [second.without_witness().encode().hex()])["hash"])
+    (tmp_path / "kernel").mkdir()
+    kernel = kernel_chain(tmp_path / "kernel", "regtest")
+    for each in hashes:
+        assert kernel.process(bytes.fromhex(call(node, "getblock", each, 0))).accepted
+    assert kernel.tip[::-1].hex() == hashes[-1]
+
+
 # -- blocks ------------------------------------------------------------------------------------------------------------
 
 

@@ -108,7 +108,7 @@ def _decode(context: AdminContext, text: str) -> Block:
 
 def _check_ready(context: AdminContext) -> None:
     """Whether mining makes sense; test networks start from nothing."""
-    if context.chain.params.mockable or context.chain.params.core_name != "main":
+    if context.chain.params.core_name != "main":
         return
     if not context.net.peers:
         raise RpcError(rpc_errors.CLIENT_NOT_CONNECTED, "ccnode is not connected!")
