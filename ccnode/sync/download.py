@@ -49,6 +49,9 @@ log = logging.getLogger("ccnode.sync")
 MAX_NOTFOUND = 5016
 """Longer lists of things that a peer does not have are not read (Core: 5000 transactions and 16 blocks)."""
 
+IMPORT_LOOK = 5.0
+"""Wall seconds between two looks whether the import of blocks from files is over."""
+
 _BLOCK_TYPES = frozenset({InvType.BLOCK, InvType.WITNESS_BLOCK})
 
 
@@ -147,7 +150,7 @@ class BlockDownload:
             self.in_flight.give_up(state)
             self._look_again()
             return inf
-        due = self.fill(state, now)
+        due = now + IMPORT_LOOK if self._blocks.importing else self.fill(state, now)
         if state.stalling_since is not None:
             due = min(due, state.stalling_since + self.stalling.seconds)
         return min(due, self._deadline(state))
@@ -185,7 +188,7 @@ class BlockDownload:
         return None
 
     def _deadline(self, state: DownloadPeer) -> float:
-        if state.delivering or not (state.in_flight or state.late):
+        if state.delivering or not (state.in_flight or state.late_with):
             return inf
         others = self.in_flight.sources - bool(state.in_flight)
         return state.since + download_timeout(self._chain.params.spacing, others)
@@ -193,7 +196,7 @@ class BlockDownload:
     def _may_ask(self, state: DownloadPeer, now: float) -> bool:
         if not state.sync.serves or state.sync.peer.closing or self._blocks.importing:
             return False
-        if state.late and self.in_flight:
+        if state.late_with and self.in_flight:
             return False
         if not self._chain.is_ibd(now):
             return True
@@ -292,10 +295,12 @@ class BlockDownload:
             owner.stalling_since = now
             owner.sync.peer.mark_dirty()
         late_at = owner.since + LATE_AFTER
-        if now > late_at and self._would_be_asked(state, best, entry):
+        can_give = self._can_give(state, index.height(entry)) and self._would_be_asked(state, best, entry)
+        if now > late_at and can_give:
             log.debug("peer=%d is late; others are asked for what it owes", owner.sync.peer.id)
+            owner.late_with.update(owner.in_flight)
             self.in_flight.give_up(owner)
-            owner.late = True
+            self._look_again()
             return now
         return late_at if late_at >= now else now + LATE_AFTER
 
@@ -313,7 +318,9 @@ class BlockDownload:
     def announced(self, sync: SyncPeer, last: int) -> None:
         """The peer sent headers up to ``last``: near the present their blocks are asked of it, whoever it is."""
         index, state = self._index, self.peers[sync.peer.id]
-        if not sync.serves or state.late or self._blocks.importing or not is_near_present(self._chain, self._clock):
+        if not sync.serves or state.late_with or self._blocks.importing:
+            return
+        if not is_near_present(self._chain, self._clock):
             return
         if index.is_invalid(last) or index.chain_work(last) < index.chain_work(index.tip):
             return

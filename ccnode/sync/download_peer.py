@@ -34,8 +34,8 @@ class DownloadPeer:
     """When the wait for the oldest of them began."""
     stalling_since: float | None = None
     """Since when the window of others has waited for it, if it does."""
-    late: bool = False
-    """Others were asked for what it owed, and it has sent nothing since."""
+    late_with: set[int] = field(default_factory=set)
+    """What it owed when others were asked in its place; empty again once it has sent one of these blocks."""
     delivering: int = 0
     """Blocks of its that are being looked at. Meanwhile it is not read, so its silence is ours."""
 

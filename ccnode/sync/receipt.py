@@ -66,7 +66,8 @@ class BlockReceipt:
             return
         in_flight, state = self._download.in_flight, self._download.peers[peer.id]
         requested, owed = entry in in_flight, entry in state.in_flight
-        state.late = False
+        if entry in state.late_with:
+            state.late_with.clear()
         if owed:
             in_flight.remove(entry, self._clock.now())
         if not self._blocks.have_data(entry) or self._index.is_invalid(entry):

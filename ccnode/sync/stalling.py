@@ -10,7 +10,7 @@ that sends us blocks at the same time.
 Near the end of the chain no window is full, and a peer that withholds a new block would hold us up for ten minutes. So
 beyond Core's rules, who sent nothing for half a minute is *late* if another peer has nothing left to do: that one is
 asked for what the late peer owes. The late one keeps its deadline, and is asked again only if nobody else is, until it
-sends something.
+sends one of those blocks.
 
 None of this helps against a peer that sends each block just in time.
 """

@@ -7,6 +7,7 @@ import pytest
 
 from ccnode.chain.networks import REGTEST
 from ccnode.peers.peer import ConnectionType
+from ccnode.sync.download import IMPORT_LOOK
 from ccnode.sync.download_peer import BLOCK_DOWNLOAD_WINDOW, MAX_WITHHELD
 from ccnode.wire.inventory import InvItem, NotFound
 from ccnode.wire.protocol import InvType, ServiceFlags
@@ -109,6 +110,8 @@ def test_nothing_is_asked_while_blocks_are_imported(long_line: HeaderLine) -> No
     assert room.sync.request_block(peer.id, 1) == "Loading blocks ..."
     room.send_block(peer, long_line.headers[1])
     assert not room.blocks.submitted
+    wall, _steady = room.run_pass(peer)
+    assert wall == room.clock.now() + IMPORT_LOOK
     room.blocks.importing = False
     room.run_all()
     assert room.requested(peer, long_line) == upto(16)

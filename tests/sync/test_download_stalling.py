@@ -4,6 +4,8 @@ import pytest
 
 from ccnode.peers.permissions import Permission
 from ccnode.sync.stalling import LATE_AFTER, MAX_STALLING_TIMEOUT, STALLING_TIMEOUT, StallingTimeout, download_timeout
+from ccnode.wire.inventory import InvItem, NotFound
+from ccnode.wire.protocol import InvType
 from tests.support.blocks import BlockRoom, room_at
 from tests.support.fakes import FakePeer, HeaderLine
 
@@ -187,10 +189,20 @@ def test_what_a_late_peer_owes_is_asked_of_one_that_has_nothing_to_do() -> None:
     assert not room.owed(quick)
 
 
+def test_who_has_not_got_the_block_takes_nothing_over() -> None:
+    room, longer, poor, slow = late_at_the_tip()
+    room.deliver(poor, NotFound.build([InvItem(InvType.WITNESS_BLOCK, longer.tip)]))
+    assert room.owed(slow) == [11]
+    room.later(2 * LATE_AFTER)
+    assert room.owed(slow) == [11]
+    assert not room.owed(poor)
+
+
 def test_a_late_peer_keeps_its_deadline() -> None:
     room, longer, slow, quick = late_at_the_tip()
     room.later(LATE_AFTER + 0.1)
     room.send_block(quick, longer.headers[11])
+    room.send_block(slow, longer.headers[5])  # an old block does not count
     room.clock.advance(600 - LATE_AFTER - 0.1)
     room.run_pass(slow)
     assert not slow.closing
