@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from ccnode.chain.networks import MAINNET
+from tests.chain.support_blocks import framed
 from tests.support.bcoin import Bcoin, find_modules
 from tests.support.block_peer import BlockPeer, LeavingPeer, LyingPeer, StallingPeer
-from tests.support.chain_maker import OP_TRUE, SPACING, ChainMaker, outpoint, transaction
+from tests.support.chain_maker import OP_TRUE, SPACING, ChainMaker, outpoint, sha256d, transaction
+from tests.support.data import read_xz
 from tests.support.process import NodeProcess
 from tests.support.scripted import wait_until
 
@@ -196,3 +199,17 @@ def test_the_largest_block_can_be_submitted_and_shown(tmp_path: Path) -> None:
         assert len(raw) > 3_700_000
         submit(node, [raw])
         assert node.rpc("getblock", shown(maker.hash), 0) == raw.hex()
+
+
+@pytest.mark.parametrize("name", ["main_000000_000438.dat.xz", "mainnet_alt_blocks_1_2016.dat.xz"])
+def test_real_proof_of_work_under_mainnet_rules(tmp_path: Path, data_dir: Path, name: str) -> None:
+    """The first 439 blocks of the main network, and another chain on its genesis up to its first retarget."""
+    blocks = [raw for raw in framed(read_xz(data_dir / "blocks" / name)) if raw[:80] != MAINNET.genesis]
+    arguments = "--minimumchainwork=0", "--maxtipage=2000000000"
+    with (
+        peers(BlockPeer(blocks, MAINNET)) as connect,
+        NodeProcess(tmp_path, BLOCKS, *arguments, *connect, chain="mainnet") as node,
+    ):
+        wait_tip(node, sha256d(blocks[-1][:80]))
+        assert node.rpc("getblockcount") == len(blocks)
+        assert node.rpc("gettxoutsetinfo", "none")["height"] == len(blocks)

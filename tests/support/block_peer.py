@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 from ccnode.chain.networks import REGTEST
+from ccnode.chain.params import ChainParams
 from ccnode.wire.blocks import Block
 from ccnode.wire.inventory import GetData
 from ccnode.wire.message import Message
@@ -15,18 +16,19 @@ HEADER_SIZE = 80
 
 
 class BlockPeer(HeaderPeer):
-    """Serves ``blocks``, the first of which extends regtest's genesis."""
+    """Serves ``blocks``, the first of which extends the genesis."""
 
-    def __init__(self, blocks: Sequence[bytes]) -> None:
+    def __init__(self, blocks: Sequence[bytes], params: ChainParams = REGTEST) -> None:
+        self._params = params
         self._blocks = {sha256d(raw[:HEADER_SIZE]): raw for raw in blocks}
         self.asked: list[bytes] = []
         """Hashes of all blocks asked for, in order."""
-        super().__init__([raw[:HEADER_SIZE] for raw in blocks], REGTEST.genesis)
+        super().__init__([raw[:HEADER_SIZE] for raw in blocks], params.genesis, params.magic)
 
     def set_blocks(self, blocks: Sequence[bytes]) -> None:
         """Serve another chain from now on; blocks of the old one are still given."""
         self._blocks.update((sha256d(raw[:HEADER_SIZE]), raw) for raw in blocks)
-        self.set_chain([raw[:HEADER_SIZE] for raw in blocks], REGTEST.genesis)
+        self.set_chain([raw[:HEADER_SIZE] for raw in blocks], self._params.genesis)
 
     def handle(self, link: Link, message: Message) -> None:
         if not isinstance(message, GetData):
