@@ -84,6 +84,10 @@ class BlockAccess(Protocol):
         """The block of an entry that has data. LookupError if it is gone."""
         ...
 
+    def wait_parse(self, raw: bytes) -> "ParsedBlock":
+        """Take apart a block that somebody brings. Raises `DecodeError`."""
+        ...
+
     def wait_undo(self, n: int) -> Sequence[Sequence[bytes]]:
         """The coins that each of its transactions after the coinbase spent; it must have undo data. LookupError."""
         ...

@@ -89,8 +89,12 @@ class EngineBlocks:
             raw = genesis_block(self._chain.params)
         if raw is None:
             raise LookupError(f"block {n} is not stored")
+        return self.wait_parse(raw)
+
+    def wait_parse(self, raw: bytes) -> ParsedBlock:
+        """See `BlockAccess`."""
         form = self._chain.params.header_format
-        return self._file_worker.wait_run(parse_block, raw, form.size, self._chain.index.hash(n))
+        return self._file_worker.wait_run(parse_block, raw, form.size, form.hash(raw[: form.size]))
 
     def wait_undo(self, n: int) -> Sequence[Sequence[bytes]]:
         """See `BlockAccess`."""

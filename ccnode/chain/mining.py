@@ -17,11 +17,18 @@ from typing import Final
 
 from ccnode.chain.formats import Header
 from ccnode.chain.index import HeaderIndex
-from ccnode.chain.merkle import WITNESS_COMMITMENT_HEADER, merkle_root, witness_commitment, witness_merkle_root
+from ccnode.chain.merkle import (
+    WITNESS_COMMITMENT_HEADER,
+    commitment_position,
+    merkle_root,
+    witness_commitment,
+    witness_merkle_root,
+)
 from ccnode.chain.money import subsidy
 from ccnode.chain.params import ChainParams
 from ccnode.chain.script import OP_0, push_number
 from ccnode.wire.blocks import Block
+from ccnode.wire.parsing import ParsedBlock
 from ccnode.wire.transaction import OutPoint, Transaction, TxIn, TxOut
 
 VERSION: Final = 0x20000000
@@ -103,23 +110,18 @@ def _coinbase(template: BlockTemplate, script: bytes, transactions: Sequence[Tra
     )
 
 
-def with_commitment_witness(block: Block, params: ChainParams, height: int) -> Block:
-    """The block with the witness that its commitment needs, where it has a commitment and its coinbase no witness.
+def with_commitment_witness(block: ParsedBlock, params: ChainParams, height: int) -> bytes:
+    """The serialized block, with the witness that its commitment needs where its coinbase has none.
 
-    Miners may leave it out of what they submit (Core: ``UpdateUncommittedBlockStructures``). Raises `DecodeError`.
+    Miners may leave it out of what they submit (Core: ``UpdateUncommittedBlockStructures``).
     """
-    transactions = block.transactions()
-    if height < params.soft_forks.segwit or not transactions or len(transactions[0].vin) != 1:
-        return block
-    coinbase = transactions[0]
-    committed = any(
-        len(output.script_pubkey) >= 38 and output.script_pubkey.startswith(WITNESS_COMMITMENT_HEADER)
-        for output in coinbase.vout
-    )
-    if coinbase.has_witness() or not committed:
-        return block
+    if height < params.soft_forks.segwit or not len(block) or not block.is_coinbase(0):
+        return block.raw
+    if block.witnesses[0] is not None or commitment_position(block.outputs[0]) is None:
+        return block.raw
+    coinbase = Transaction.decode(block.transaction(0))
     coinbase = replace(coinbase, vin=(replace(coinbase.vin[0], witness=(_RESERVED,)),))
-    return Block.build(block.header, (coinbase, *transactions[1:]))
+    return block.raw[: block.offsets[0]] + coinbase.encode() + block.raw[block.offsets[1] :]
 
 
 class Grind:

@@ -16,7 +16,7 @@ from ccnode.chain.mining import BlockTemplate, block_template, commitment_script
 from ccnode.chain.pow import decode_compact
 from ccnode.chain.transaction_rules import MAX_BLOCK_WEIGHT
 from ccnode.errors import DecodeError, RpcError
-from ccnode.wire.blocks import Block
+from ccnode.wire.parsing import ParsedBlock
 from ccnode.wire.transaction import WITNESS_SCALE_FACTOR
 
 MAX_BLOCK_SIZE: Final = 4_000_000
@@ -85,9 +85,9 @@ def _judge(context: AdminContext, blocks: BlockAccess, data: object) -> str | No
     """What is wrong with a proposed block; None if nothing."""
     if not isinstance(data, str):
         raise RpcError(rpc_errors.TYPE_ERROR, "Missing data String key for proposal")
-    block = _decode(context, data)
+    block = _decode(blocks, data)
     index, table = context.chain.index, blocks.table
-    entry = index.find(context.chain.params.header_format.hash(block.header))
+    entry = index.find(block.hash)
     if entry is not None:
         if table.scripts_valid(entry) and not index.is_invalid(entry):
             return "duplicate"
@@ -96,14 +96,12 @@ def _judge(context: AdminContext, blocks: BlockAccess, data: object) -> str | No
     return None if verdict is None else verdict.reason
 
 
-def _decode(context: AdminContext, text: str) -> Block:
+def _decode(blocks: BlockAccess, text: str) -> ParsedBlock:
     """A block of hex; -22 if it is none."""
     try:
-        block = Block.decode(hex_bytes(text) or b"", context.chain.params.header_format.size)
-        block.transactions()
+        return blocks.wait_parse(hex_bytes(text) or b"")
     except DecodeError:
         raise RpcError(rpc_errors.DESERIALIZATION_ERROR, "Block decode failed") from None
-    return block
 
 
 def _check_ready(context: AdminContext) -> None:
@@ -181,11 +179,12 @@ def _template_members(template: BlockTemplate) -> dict[str, object]:
 )
 def submit_block(context: AdminContext, hexdata: str, dummy: str | None) -> str | None:
     blocks, chain = require_blocks(context.blocks), context.chain
-    block = _decode(context, hexdata)
+    block = _decode(blocks, hexdata)
     parent = chain.index.find(chain.params.header_format.parse(block.header).prev)
+    raw = block.raw
     if parent is not None:
-        block = with_commitment_witness(block, chain.params, chain.index.height(parent) + 1)
-    submitted = blocks.wait_process(block.raw)
+        raw = with_commitment_witness(block, chain.params, chain.index.height(parent) + 1)
+    submitted = blocks.wait_process(raw)
     if submitted.verdict is not None:
         return submitted.verdict.reason
     if not submitted.new:
