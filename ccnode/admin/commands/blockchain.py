@@ -34,7 +34,7 @@ _TIP = '{"hash": "hex", "height": n}    (json object) the tip of the active chai
   "difficulty": n,
   "time": n,                         Unix seconds
   "mediantime": n,                   median of the last eleven times, Unix seconds
-  "verificationprogress": n,         0 to 1, estimated from the time left
+  "verificationprogress": n,         0 to 1, estimated
   "initialblockdownload": true|false,
   "chainwork": "hex",
   "size_on_disk": n,                 bytes of the header file
@@ -46,7 +46,6 @@ _TIP = '{"hash": "hex", "height": n}    (json object) the tip of the active chai
 def get_blockchain_info(context: AdminContext) -> dict[str, object]:
     index, params = context.chain.index, context.chain.params
     tip, now = index.tip, context.clock.now()
-    progress = context.sync.progress()
     info: dict[str, object] = {
         "chain": params.core_name,
         "blocks": index.height(tip),
@@ -55,7 +54,7 @@ def get_blockchain_info(context: AdminContext) -> dict[str, object]:
         **work_of(index.bits(tip)),
         "time": index.time(tip),
         "mediantime": index.median_time_past(tip),
-        "verificationprogress": min(1.0, progress.percent / 100),
+        "verificationprogress": context.sync.verified(),
         "initialblockdownload": context.chain.is_ibd(now),
         "chainwork": hex64(index.chain_work(tip)),
         "size_on_disk": context.header_file.stat().st_size,
@@ -78,7 +77,7 @@ def get_blockchain_info(context: AdminContext) -> dict[str, object]:
     "bits": "hex",
     "target": "hex",
     "difficulty": n,
-    "verificationprogress": n,       0 to 1, estimated from the time left
+    "verificationprogress": n,       0 to 1, estimated
     "coins_db_cache_bytes": 0,       the system keeps what was read from the disk
     "coins_tip_cache_bytes": n,      most bytes of coins that changed
     "validated": true|false          false on a node of headers: what is in the blocks has not been looked at
@@ -92,7 +91,7 @@ def get_chain_states(context: AdminContext) -> dict[str, object]:
         "blocks": index.height(tip),
         "bestblockhash": display_hash(index.hash(tip)),
         **work_of(index.bits(tip)),
-        "verificationprogress": min(1.0, context.sync.progress().percent / 100),
+        "verificationprogress": context.sync.verified(),
         "coins_db_cache_bytes": 0,
         "coins_tip_cache_bytes": 0 if context.blocks is None else context.blocks.coins_cache_bytes,
         "validated": context.blocks is not None,

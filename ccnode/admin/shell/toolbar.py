@@ -25,7 +25,11 @@ QUICK: Final = 0.2
 SAME: Final = 2.5
 """Two starts of the node within so many seconds are one: uptimes are whole seconds."""
 
-SYNCHRONIZING: Final = {"presynchronizing headers": "presync", "synchronizing headers": "headers"}
+SYNCHRONIZING: Final = {
+    "presynchronizing headers": "presync",
+    "synchronizing headers": "headers",
+    "downloading blocks": "blocks",
+}
 """The phases that make progress, in short."""
 
 SHORT: Final = {**SYNCHRONIZING, "peers have nothing newer": "nothing newer"}
