@@ -15,9 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.networks import REGTEST
 from ccnode.clock import SystemClock
-from ccnode.engine import open as opening
-from ccnode.engine.open import BlockOptions, OpenBlocks
-from ccnode.storage import block_files
+from ccnode.engine.open import BlockOptions, OpenBlocks, open_blocks
 from tests.support.chain_maker import ChainMaker
 
 PARAMS = replace(REGTEST, prune_after_height=100)
@@ -61,13 +59,16 @@ def made_blocks(height: int) -> list[bytes]:
 
 def open_room(folder: Path) -> tuple[OpenBlocks, HeaderChain]:
     """Small files and a small cache, so that everything happens often."""
-    block_files.MAX_FILE_SIZE = FILE_SIZE
-    opening.BlockFiles = lambda *args, **kwargs: block_files.BlockFiles(*args, max_file_size=FILE_SIZE, **kwargs)
     clock = SystemClock()
     chain = HeaderChain(PARAMS, HeaderLog(folder / "headers"), clock)
     chain.load()
-    blocks = opening.open_blocks(
-        BlockOptions(par=1, prune=1), chain, folder, clock, sync_headers=lambda: None, on_fault=_fail
+    blocks = open_blocks(
+        BlockOptions(par=1, prune=1, max_file_size=FILE_SIZE),
+        chain,
+        folder,
+        clock,
+        sync_headers=lambda: None,
+        on_fault=_fail,
     )
     blocks.engine.state.coins.limit_bytes = CACHE_BYTES
     blocks.pruner.target_bytes = PRUNE_BYTES

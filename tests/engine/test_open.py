@@ -189,10 +189,10 @@ def test_script_threads() -> None:
 def run_until_killed(folder: Path, height: int, delay: float) -> bool:
     """Whether the feeder was done before it was killed."""
     command = [sys.executable, feeder.__file__, str(folder), str(height)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
-        assert first == "open\n", first
+        assert first == "open\n", first + process.stdout.read()
         try:
             rest, _ = process.communicate(timeout=delay)
         except subprocess.TimeoutExpired:
