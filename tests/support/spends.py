@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import new as new_hash
 from hashlib import sha256
 from struct import pack
+from typing import Final
 
 from ccnode.chain.coins import make_coin
 from ccnode.wire.parsing import ParsedBlock, parse_block
@@ -25,6 +26,9 @@ P2WSH_OP_TRUE = b"\x00\x20" + sha256(OP_TRUE).digest()
 FINAL = 0xFFFFFFFF
 VALUE = 1_000
 """Satoshi of a made-up coin. No two coins of a transaction have the same."""
+
+Way = Callable[[TxIn, bytes, bytes, Callable[[], bytes]], TxIn]
+"""To satisfy a script: from the input, and its digests for segwit, taproot and before, to the input that is signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +51,21 @@ def spend(scripts: Sequence[bytes], outputs: int = 1, salt: int = 0) -> Spend:
     return Spend(sign(unsigned, spent), [make_coin(txout.value, txout.script_pubkey, 1, False) for txout in spent])
 
 
-def sign(unsigned: Transaction, spent: list[TxOut]) -> Transaction:
-    """Sign every input with `SIGNER`."""
+def sign(unsigned: Transaction, spent: list[TxOut], ways: Mapping[bytes, Way] | None = None) -> Transaction:
+    """Sign every input with `SIGNER`. ``ways`` are those to satisfy other scripts than those above."""
+    ways = WAYS if ways is None else {**WAYS, **ways}
     values = [txout.value for txout in spent]
     segwit = segwit_digests(unsigned, [P2PKH] * len(spent), values)
     taproot = taproot_digests(unsigned, spent)
     vin = []
     for index, (txin, txout) in enumerate(zip(unsigned.vin, spent, strict=True)):
-        satisfy = _SATISFY[txout.script_pubkey]
-        vin.append(satisfy(txin, segwit[index], taproot[index], lambda at=index: legacy_digest(unsigned, at, P2PKH)))
+        way = ways[txout.script_pubkey]
+        vin.append(way(txin, segwit[index], taproot[index], lambda at=index: legacy_digest(unsigned, at, P2PKH)))
     return replace(unsigned, vin=tuple(vin))
 
 
-def _key_hash(txin: TxIn, segwit: bytes, taproot: bytes, legacy: Callable[[], bytes]) -> TxIn:
+def key_hash(txin: TxIn, segwit: bytes, taproot: bytes, legacy: Callable[[], bytes]) -> TxIn:
+    """The `Way` of P2WPKH."""
     return replace(txin, witness=(SIGNER.ecdsa(segwit) + bytes((SIGHASH_ALL,)), SIGNER.public))
 
 
@@ -68,9 +74,9 @@ def _legacy_key_hash(txin: TxIn, segwit: bytes, taproot: bytes, legacy: Callable
     return replace(txin, script_sig=bytes((len(signature),)) + signature + bytes((33,)) + SIGNER.public)
 
 
-_SATISFY: dict[bytes, Callable[[TxIn, bytes, bytes, Callable[[], bytes]], TxIn]] = {
+WAYS: Final[Mapping[bytes, Way]] = {
     P2PKH: _legacy_key_hash,
-    P2WPKH: _key_hash,
+    P2WPKH: key_hash,
     P2TR: lambda txin, segwit, taproot, legacy: replace(txin, witness=(SIGNER.schnorr(taproot),)),
     P2WSH_OP_TRUE: lambda txin, segwit, taproot, legacy: replace(txin, witness=(OP_TRUE,)),
     OP_TRUE: lambda txin, segwit, taproot, legacy: txin,
