@@ -411,6 +411,22 @@ def test_pruning(tmp_path: Path) -> None:
     node.close()
 
 
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        (None, {"pruned": False}),
+        (0, {"pruned": True, "pruneheight": 0, "automatic_pruning": False}),
+        (10**9, {"pruned": True, "pruneheight": 0, "automatic_pruning": True, "prune_target_size": 10**9}),
+    ],
+)
+def test_what_is_said_about_pruning(tmp_path: Path, target: int | None, shown: dict[str, object]) -> None:
+    node = BlockNode(tmp_path, prune_target=target)
+    info = call(node, "getblockchaininfo")
+    assert {name: info[name] for name in info if "prun" in name} == shown
+    assert info["size_on_disk"] == node.context.header_file.stat().st_size + 1000
+    node.close()
+
+
 def test_pruning_is_refused(node: BlockNode, tmp_path: Path) -> None:
     sentence = "Cannot prune blocks because node is not in prune mode."
     assert refusal(node, "pruneblockchain", 1) == (-1, sentence)

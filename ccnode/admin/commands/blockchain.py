@@ -1,13 +1,15 @@
 """Commands about the chain as a whole (Core: ``rpc/blockchain.cpp``).
 
-The node has headers and no blocks. So ``blocks`` equals ``headers``, both being the height of the best valid header.
-``headers.py`` has the commands about single headers, ``branches.py`` those about forks.
+On a node of headers ``blocks`` equals ``headers``: the height of the best valid header. With blocks the tip is the last
+one that was validated. ``headers.py`` has the commands about single headers, ``branches.py`` those about forks,
+``blocks.py`` those about blocks.
 """
 
 import dataclasses
 from collections.abc import Callable
 
 from ccnode.admin import rpc_errors
+from ccnode.admin.commands.blocks import prune_height
 from ccnode.admin.commands.common import BLOCKHASH, display_hash, find_block, hex64, warnings, work_of
 from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import Arg, ArgType, command
@@ -26,8 +28,8 @@ _TIP = '{"hash": "hex", "height": n}    (json object) the tip of the active chai
     help="Returns the state of the chain: its tip, its work, and how far the synchronisation is.",
     result="""{
   "chain": "str",                    network: main, test, testnet4, signet, regtest or a name of one's own
-  "blocks": n,                       height of the best valid header
-  "headers": n,                      the same
+  "blocks": n,                       height of the tip: the last validated block, or on a node of headers the same as
+  "headers": n,                      height of the best valid header
   "bestblockhash": "hex",
   "bits": "hex",
   "target": "hex",
@@ -37,8 +39,11 @@ _TIP = '{"hash": "hex", "height": n}    (json object) the tip of the active chai
   "verificationprogress": n,         0 to 1, estimated
   "initialblockdownload": true|false,
   "chainwork": "hex",
-  "size_on_disk": n,                 bytes of the header file
-  "pruned": false,
+  "size_on_disk": n,                 bytes of headers, blocks and undo data
+  "pruned": true|false,              whether old blocks are deleted
+  "pruneheight": n,                  the lowest block that is kept, with those after it (if pruned)
+  "automatic_pruning": true|false,   or only by command (if pruned)
+  "prune_target_size": n,            bytes of blocks and undo data to keep (if pruned automatically)
   "signet_challenge": "hex",         on signets only
   "warnings": ["str", ...]
 }""",
@@ -57,12 +62,22 @@ def get_blockchain_info(context: AdminContext) -> dict[str, object]:
         "verificationprogress": context.sync.verified(),
         "initialblockdownload": context.chain.is_ibd(now),
         "chainwork": hex64(index.chain_work(tip)),
-        "size_on_disk": context.header_file.stat().st_size,
-        "pruned": False,
+        "size_on_disk": context.header_file.stat().st_size + (context.blocks.disk_usage if context.blocks else 0),
+        **_pruning(context),
     }
     if params.signet_challenge is not None:
         info["signet_challenge"] = params.signet_challenge.hex()
     return {**info, "warnings": warnings(context)}
+
+
+def _pruning(context: AdminContext) -> dict[str, object]:
+    """What getblockchaininfo says about it."""
+    target = None if context.blocks is None else context.blocks.prune_target
+    if target is None:
+        return {"pruned": False}
+    height = prune_height(context)
+    pruning = {"pruned": True, "pruneheight": 0 if height is None else height + 1, "automatic_pruning": target > 0}
+    return {**pruning, "prune_target_size": target} if target else pruning
 
 
 @command(
