@@ -76,7 +76,11 @@ def _pruning(context: AdminContext) -> dict[str, object]:
     if target is None:
         return {"pruned": False}
     height = prune_height(context)
-    pruning = {"pruned": True, "pruneheight": 0 if height is None else height + 1, "automatic_pruning": target > 0}
+    pruning: dict[str, object] = {
+        "pruned": True,
+        "pruneheight": 0 if height is None else height + 1,
+        "automatic_pruning": target > 0,
+    }
     return {**pruning, "prune_target_size": target} if target else pruning
 
 
