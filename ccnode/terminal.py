@@ -199,10 +199,11 @@ def progress_parts(progress: SyncProgress, peers: Collection[Peer]) -> list[str]
     else:
         height = f"height {progress.height:,}"
     parts = [progress.phase.value, height]
-    if progress.phase in (Phase.HEADERS, Phase.PRESYNC, Phase.BLOCKS):
+    if progress.phase in (Phase.HEADERS, Phase.PRESYNC, Phase.BLOCKS, Phase.CONNECT):
         parts.append(f"{progress.percent:.1f}%")
         if progress.eta is not None:
             parts.append(f"{duration(progress.eta)} left")
+    if progress.phase not in (Phase.NO_PEERS, Phase.STALE, Phase.SYNCED):
         if progress.rate >= 1:
             parts.append(f"{progress.rate:,.0f}/s")
         elif progress.phase is Phase.BLOCKS and progress.rate > 0:

@@ -35,6 +35,8 @@ class BlockProgress:
     """Seconds left at the present speed, None if unknown."""
     behind: bool
     """Blocks of the best header's chain are missing, more than a new one or two."""
+    importing: bool
+    """Blocks are being read from files."""
 
 
 class BlockMeter:
@@ -65,6 +67,7 @@ class BlockMeter:
             rate=block_rate,
             eta=max(0.0, total - done) / speed if speed > 0 else None,
             behind=missing > (0 if self._chain.is_ibd() else ABOUT_THERE),
+            importing=self._blocks.importing,
         )
 
     def _done_and_total(self) -> tuple[float, float]:

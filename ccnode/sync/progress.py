@@ -9,7 +9,7 @@ from enum import Enum
 
 from ccnode.chain.headers import HeaderChain
 from ccnode.clock import Clock
-from ccnode.sync.block_progress import BlockMeter
+from ccnode.sync.block_progress import BlockMeter, BlockProgress
 from ccnode.sync.leader import Leadership
 from ccnode.sync.state import SyncPeer
 
@@ -24,6 +24,8 @@ class Phase(Enum):
     PRESYNC = "presynchronizing headers"
     HEADERS = "synchronizing headers"
     BLOCKS = "downloading blocks"
+    CONNECT = "connecting blocks"
+    IMPORT = "reading blocks from files"
     STALE = "peers have nothing newer"
     SYNCED = "synchronized"
 
@@ -71,11 +73,12 @@ class ProgressMeter:
         """Of the headers, or of the blocks if it is those that we wait for."""
         headers = self._header_progress()
         blocks = None if self._blocks is None else self._blocks.progress()
-        if blocks is None or not blocks.behind or headers.phase not in (Phase.SYNCED, Phase.STALE):
+        phase = None if blocks is None else _phase_of_blocks(blocks, headers.phase)
+        if blocks is None or phase is None:
             return headers
         return replace(
             headers,
-            phase=Phase.BLOCKS,
+            phase=phase,
             height=blocks.height,
             best_time=blocks.time,
             percent=100.0 * blocks.fraction,
@@ -138,3 +141,14 @@ class ProgressMeter:
             samples.popleft()
         (first_time, first_height), (last_time, last_height) = samples[0], samples[-1]
         return (last_height - first_height) / (last_time - first_time) if last_time > first_time else 0.0
+
+
+def _phase_of_blocks(blocks: BlockProgress, headers: Phase) -> Phase | None:
+    """What is done about blocks; None while headers are what matters."""
+    if blocks.importing:
+        return Phase.IMPORT
+    if not blocks.behind:
+        return None
+    if headers in (Phase.SYNCED, Phase.STALE):
+        return Phase.BLOCKS
+    return Phase.CONNECT if headers is Phase.NO_PEERS and blocks.rate > 0 else None

@@ -79,3 +79,15 @@ def test_a_node_of_headers_goes_by_its_headers() -> None:
 def test_mainnet_knows_its_transactions() -> None:
     assert MAINNET.tx_history is not None
     assert MAINNET.tx_history.count > 900_000_000
+
+
+def test_without_peers_blocks_may_be_connected_or_read_from_files() -> None:
+    line = HeaderLine().grow(64, spacing=3600)
+    room = BlockRoom(now=line.time + 60)
+    room.chain.accept(line.headers[1:])
+    assert room.sync.progress().phase is Phase.NO_PEERS
+    room.clock.advance(1)
+    room.connect(line.fork(10))
+    assert room.sync.progress().phase is Phase.CONNECT
+    room.blocks.importing = True
+    assert room.sync.progress().phase is Phase.IMPORT

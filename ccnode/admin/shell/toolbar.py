@@ -29,6 +29,8 @@ SYNCHRONIZING: Final = {
     "presynchronizing headers": "presync",
     "synchronizing headers": "headers",
     "downloading blocks": "blocks",
+    "connecting blocks": "blocks",
+    "reading blocks from files": "import",
 }
 """The phases that make progress, in short."""
 
