@@ -167,7 +167,7 @@ _GENESIS_KEYS = {
 def custom_params(mapping: Mapping[str, Any]) -> ChainParams:
     """The network that ``mapping`` describes. ConfigError names the first key that is unknown or has a wrong value.
 
-    Seeds, minimum chain work, assumevalid, checkpoints and sizes are never taken over from the base: they are its history.
+    Seeds, minimum chain work, assumevalid, checkpoints and sizes are never taken over from the base, being its history.
     """
     settings = dict(mapping)
     base = get_params(str(settings.pop("base", DEFAULT_BASE)))
