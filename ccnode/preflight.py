@@ -15,13 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccnode.chain.params import ChainParams
+from ccnode.engine.speed import measure_speed
 from ccnode.errors import ExitStatus, StartupError
 from ccnode.options import MIN_PRUNE_MIB, Config
 
 log = logging.getLogger("ccnode")
 
 GB = 10**9
+MB = 10**6
 MIB = 1 << 20
+
+LARGE = GB
+"""Bytes of blocks to come that make it worth half a second to find out how long they will take."""
 
 LEAST_FREE = 50 * MIB
 """Bytes below which a node that keeps blocks does not start (Core: ``CheckDiskSpace``)."""
@@ -34,6 +39,8 @@ class SpacePlan:
     needed: int
     needed_pruned: int
     """The same with the least `prune`."""
+    blocks_to_come: int
+    """Of the whole chain, whether they are kept or not."""
     free: int
     pruned: bool
 
@@ -52,6 +59,7 @@ def plan_space(config: Config, params: ChainParams, folder: Path) -> SpacePlan:
     return SpacePlan(
         needed=max(0, kept - used_blocks) + coins,
         needed_pruned=max(0, min(blocks, MIN_PRUNE_MIB * MIB) - used_blocks) + coins,
+        blocks_to_come=max(0, blocks - used_blocks) if not config.prune else blocks,
         free=shutil.disk_usage(folder).free,
         pruned=config.prune > 1,
     )
@@ -68,6 +76,14 @@ def check_space(config: Config, params: ChainParams, folder: Path) -> None:
     if not plan.needed:
         return
     log.info("blocks and coins will take about %s, %s are free in %s", _text(plan.needed), _text(plan.free), folder)
+    if plan.blocks_to_come > LARGE:
+        speed = measure_speed(params)
+        hours = plan.blocks_to_come / speed / 3600
+        log.info(
+            "  this machine connects %.1f MB of blocks a second if nothing else is slower: %s for all of them, or more",
+            speed / MB,
+            f"{hours / 24:.0f} days" if hours >= 48 else f"{hours:.0f} hours",
+        )
     if not plan.pruned:
         log.info(
             "  prune: %d keeps the newest blocks only, and takes about %s", MIN_PRUNE_MIB, _text(plan.needed_pruned)
