@@ -7,7 +7,7 @@ command, or a fault of chain or storage. `Node.close` undoes it all in reverse o
 
 import gc
 import logging
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -287,6 +287,7 @@ class Node:
             self.chain.load(self.database.call(load_invalid_headers), between=breathe)
         finally:
             gc.enable()
+        self.chain.on_marks = self._store_marks
         self.addrman_store = AddrManStore(self.database)
         self.addrman = self.addrman_store.open(
             NetGroupManager(load_asmap(self.config), group_unroutable=self.config.allowunroutable),
@@ -324,10 +325,9 @@ class Node:
         """On the database's worker: force the headers onto the disk."""
         self.header_file.sync()
 
-    def _persist_marks(self) -> None:
-        marks = self.chain.invalid_marks()
+    def _store_marks(self, marks: Sequence[bytes]) -> None:
         self.database.post(self._sync_headers)  # a mark must never outlive the header it is about
-        self.database.call(replace_invalid_headers, marks)
+        self.database.post(replace_invalid_headers, marks)
 
     def _headers_appended(self) -> None:
         due = self.clock.steady() + SYNC_SECONDS
@@ -429,7 +429,6 @@ class Node:
             debug_log=self.datadir.debug_log,
             stop=self.stop,
             wake_timers=self.timers.clock_was_set,
-            persist_marks=self._persist_marks,
             wait_stored=self.database.wait,
             events=self.events,
             offenders=self.offenders,

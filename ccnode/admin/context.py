@@ -159,8 +159,6 @@ class AdminContext:
     """Ask the node to stop; returns at once."""
     wake_timers: Callable[[], None]
     """The clock was moved: run what is due now."""
-    persist_marks: Callable[[], None]
-    """The marks of invalid headers changed: store them, and wait until they are."""
     wait_stored: Callable[[], None]
     """Wait until all that was changed before is in the database: what a person was told is done survives a kill."""
     events: EventStream

@@ -109,6 +109,8 @@ class HeaderChain:
         self._max_tip_age = max_tip_age
         self._was_in_ibd = True
         self._subscribers: list[Callable[[TipChanged], None]] = []
+        self.on_marks: Callable[[Sequence[bytes]], object] = lambda _marks: None
+        """Given all invalid marks, as `load` wants them, whenever they change: to be stored. It must not block."""
         self._header_subscribers: list[Callable[[TipChanged], None]] = []
         self._separate = False
         self._was_validated: Callable[[int], bool] = lambda _n: True
@@ -237,12 +239,14 @@ class HeaderChain:
     def invalidate(self, n: int) -> TipChanged | None:
         """Mark an entry and thereby its descendants invalid; ValueError for the first header of the chain."""
         change = self.index.invalidate(n)
+        self.on_marks(self.invalid_marks())
         self._best_moved(change)
         return change
 
     def reconsider(self, n: int) -> TipChanged | None:
         """Take back the invalid marks on an entry, its ancestors and its descendants."""
         change = self.index.reconsider(n)
+        self.on_marks(self.invalid_marks())
         self._best_moved(change)
         return change
 

@@ -176,7 +176,6 @@ class TestNode:
             debug_log=directory / "debug.log",
             stop=lambda: self.done.append("stop"),
             wake_timers=lambda: self.done.append("wake"),
-            persist_marks=lambda: self.done.append("persist"),
             wait_stored=lambda: self.done.append("stored"),
             events=EventStream(self.clock),
             offenders=Offenders(self.clock),

@@ -136,12 +136,12 @@ def test_branches_and_marks(node: TestNode) -> None:
     assert "nextblockhash" not in off_chain
 
     assert node.call("invalidateblock", main[1]) is None
-    assert node.done == ["persist"]
+    assert node.done == ["stored"]
     assert tips() == [(3, main[2], 2, "invalid"), (2, branch[0], 0, "active")]
     assert node.call("invalidateblock", branch[0]) is None
     assert tips() == [(3, main[2], 2, "invalid"), (2, branch[0], 1, "invalid"), (1, main[0], 0, "active")]
     assert node.call("reconsiderblock", main[1]) is None
-    assert node.done == ["persist"] * 3
+    assert node.done == ["stored"] * 3
     assert node.call("getbestblockhash") == main[2]
 
     for method in ("invalidateblock", "reconsiderblock"):

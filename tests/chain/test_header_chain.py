@@ -319,6 +319,16 @@ def test_invalidate_and_reconsider():
     assert len(told) == 2
 
 
+def test_marks_are_told_whoever_sets_them():
+    chain, _, _ = regtest(5)
+    told = []
+    chain.on_marks = told.append
+    chain.invalidate(3)
+    chain.invalidate(5)
+    chain.reconsider(5)
+    assert told == [[chain.index.hash(3)], [chain.index.hash(3), chain.index.hash(5)], []]
+
+
 def test_a_separate_active_chain_moves_by_itself_only():
     chain, _, _ = regtest(5)
     chain.separate(2, lambda _n: False)

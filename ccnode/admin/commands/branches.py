@@ -105,7 +105,7 @@ def invalidate_block(context: AdminContext, blockhash: bytes) -> None:
         context.blocks.wait_invalidate(entry)
     else:
         context.chain.invalidate(entry)
-    context.persist_marks()
+    context.wait_stored()
 
 
 @command(
@@ -123,7 +123,7 @@ def reconsider_block(context: AdminContext, blockhash: bytes) -> None:
         context.blocks.wait_reconsider(entry)
     else:
         context.chain.reconsider(entry)
-    context.persist_marks()
+    context.wait_stored()
 
 
 @command(
