@@ -43,9 +43,12 @@ def wait_load_chainstate(
     """
     store.files = files
     table = worker.wait_run(_load_table, chain.index, store)
-    found = worker.wait_run(_adopt_blocks, chain.params, chain.index, table, files) if look_behind else 0
-    if found:
-        log.info("found %d blocks that were stored after the last flush", found)
+    if look_behind:
+        found, strange = worker.wait_run(_adopt_blocks, chain.params, chain.index, table, files)
+        if found:
+            log.info("found %d blocks that were stored after the last flush", found)
+        if strange:
+            log.warning("the block files have %d blocks without a header; --reindex would take them in", strange)
     best = worker.wait_run(store.best_block) or chain.index.hash(0)
     coins = CoinsCache(store, worker, cache_bytes, best)
     return Chainstate(chain, table, files, coins, worker, scripts, sync_headers)
@@ -61,19 +64,23 @@ def _load_table(index: HeaderIndex, store: ChainstateStore) -> BlockTable:
     return table
 
 
-def _adopt_blocks(params: ChainParams, index: HeaderIndex, table: BlockTable, files: BlockFiles) -> int:
-    """Take in blocks that were stored after the last flush. They were checked before they were stored."""
-    count = 0
+def _adopt_blocks(params: ChainParams, index: HeaderIndex, table: BlockTable, files: BlockFiles) -> tuple[int, int]:
+    """Take in blocks that were stored after the last flush. They were checked before they were stored.
+
+    Returns how many were taken in, and how many are damaged or have no header.
+    """
+    count = strange = 0
     for position, raw in files.scan():
         block = _parse(params, raw)
         n = None if block is None else index.find(block.hash)
         if n is None or block is None or is_mutated(block, index.height(n) >= params.soft_forks.segwit):
+            strange += 1
             continue
         files.adopt(position, len(raw), index.height(n), index.time(n))
         if not table.have_data(n):
             table.add_data(n, position, len(block))
             count += 1
-    return count
+    return count, strange
 
 
 def _parse(params: ChainParams, raw: bytes) -> ParsedBlock | None:

@@ -71,7 +71,7 @@ class BlockFiles:
     ) -> None:
         """``infos`` is what the last flush knew. ``obfuscate``: whether a new directory gets a key (``blocksxor``).
 
-        Raises StartupError when the directory cannot be used.
+        Raises StartupError when the directory cannot be used, StorageError when something is missing.
         """
         self.directory = directory
         self._magic = magic
@@ -87,13 +87,12 @@ class BlockFiles:
             directory.mkdir(parents=True, exist_ok=True)
             self._key = self._open_key(obfuscate)
             self._unread = max(self._numbers(), default=-1) > last
+            self._check_key()
+            self._check_files()
         except OSError as error:
             raise StartupError(
                 f"cannot use {directory}: {error.strerror}; check its owner and permissions", ExitStatus.DATADIR
             ) from error
-        for number, info in enumerate(self.infos):
-            if info.pruned:
-                self._unlink(number)
 
     # Writing.
 
@@ -241,7 +240,7 @@ class BlockFiles:
         if path.exists():
             key = path.read_bytes()
             if len(key) != XOR_KEY_SIZE:
-                raise StartupError(f"{path} does not hold a key of {XOR_KEY_SIZE} bytes", ExitStatus.DAMAGED)
+                raise StorageError(f"{path} does not hold a key of {XOR_KEY_SIZE} bytes; {self._without_key()}")
             return key
         if not obfuscate or self._numbers():  # files without a key are plain
             return NO_XOR
@@ -251,6 +250,40 @@ class BlockFiles:
         self._sync_directory()
         self._close(path)
         return key
+
+    def _check_key(self) -> None:
+        """Refuse files none of which can be read with the key. What is short or zero was never written whole."""
+        nothing = bytes(len(self._magic))
+        begins = (_first_bytes(self.blocks_path(number), len(nothing)) for number in self._numbers())
+        written = [begin for begin in begins if begin != nothing and len(begin) == len(nothing)]
+        if written and not any(xor(begin, self._key, 0) == self._magic for begin in written):
+            raise StorageError(
+                f"the block files in {self.directory} cannot be read: xor.dat is not the key they were written with, "
+                f"or they are another network's; {self._without_key()}"
+            )
+
+    def _without_key(self) -> str:
+        return "put the right one back, or delete it and all blk and rev files there and start once with --reindex"
+
+    def _check_files(self) -> None:
+        """All that the last flush knew of must be there, and what it marked as pruned must not."""
+        for number, info in enumerate(self.infos):
+            if info.pruned:
+                self._unlink(number)
+            elif info.blocks:
+                self._check_size(self.blocks_path(number), info.size)
+                self._check_size(self.undo_path(number), info.undo_size)
+
+    def _check_size(self, path: Path, size: int) -> None:
+        """Refuse a file that is shorter than at the last flush, or gone: what it should hold may be needed any time."""
+        if not size:
+            return
+        try:
+            found = path.stat().st_size
+        except FileNotFoundError:
+            raise StorageError(f"{path} is missing; put it back, or start once with --reindex") from None
+        if found < size:
+            raise StorageError(f"{path} was cut: {found} of {size} bytes are left; start once with --reindex")
 
     def _write(self, path: Path, data: bytes, offset: int, *, plain: bool = False) -> None:
         try:
@@ -334,6 +367,11 @@ class BlockFiles:
 
     def _damaged(self, path: Path, offset: int) -> NoReturn:
         raise StorageError(f"{path} is damaged at byte {offset}; start once with --reindex")
+
+
+def _first_bytes(path: Path, count: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(count)
 
 
 def _cannot_write(path: Path, error: OSError) -> StorageError:

@@ -105,8 +105,43 @@ def test_a_directory_with_plain_files_stays_plain(tmp_path: Path) -> None:
 
 def test_a_key_of_another_size_is_refused(tmp_path: Path) -> None:
     (tmp_path / "xor.dat").write_bytes(b"short")
-    with pytest.raises(StartupError, match=r"xor\.dat"):
+    with pytest.raises(
+        StorageError, match=r"xor\.dat does not hold a key of 8 bytes; put the right one back, or delete"
+    ):
         BlockFiles(tmp_path, MAGIC)
+
+
+@pytest.mark.parametrize("infos_kept", [True, False])
+def test_files_written_with_another_key_are_refused(files: BlockFiles, infos_kept: bool) -> None:
+    for raw in made(1, 20):
+        files.append(raw, 0, 0)
+    (files.directory / "xor.dat").write_bytes(b"8 others")
+    with pytest.raises(StorageError, match=r"xor\.dat is not the key"):
+        reopened(files, files.changed_infos() if infos_kept else None)
+
+
+def test_a_file_of_which_nothing_was_written_has_no_key(files: BlockFiles) -> None:
+    files.blocks_path(0).write_bytes(bytes(1000))
+    files.blocks_path(1).write_bytes(b"abc")
+    assert list(reopened(files).scan()) == []
+    files.blocks_path(1).write_bytes(b"abcd")
+    with pytest.raises(StorageError, match="key"):
+        reopened(files)
+
+
+@pytest.mark.parametrize("undo", [True, False])
+def test_a_file_that_lost_something_is_refused(files: BlockFiles, undo: bool) -> None:
+    for raw in made(1, 20):
+        position = files.append(raw, 0, 0)
+        files.append_undo(position.file, raw[:32], raw)
+    infos = files.changed_infos()
+    path = files.undo_path(1) if undo else files.blocks_path(1)
+    os.truncate(path, path.stat().st_size - 1)
+    with pytest.raises(StorageError, match=f"{path} was cut: .* start once with --reindex"):
+        reopened(files, infos)
+    path.unlink()
+    with pytest.raises(StorageError, match=f"{path} is missing; .* start once with --reindex"):
+        reopened(files, infos)
 
 
 @given(st.binary(max_size=50), st.binary(min_size=8, max_size=8), st.integers(0, 100))
