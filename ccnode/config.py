@@ -320,6 +320,8 @@ def _check(values: dict[str, Any], origins: dict[str, str]) -> None:
         raise _fail(origins["test"], "-test=<option> can only be used with regtest")
     if values.get("testactivationheight") and chain != "regtest":
         raise _fail(origins["testactivationheight"], "-testactivationheight can only be used with regtest")
+    if values.get("vbparams") and chain != "regtest":
+        raise _fail(origins["vbparams"], "-vbparams can only be used with regtest")
     if values.get("forcednsseed") and values.get("dnsseed") is False:
         raise _fail(origins["forcednsseed"], "Cannot set -forcednsseed to true when setting -dnsseed to false.")
     prune = values.get("prune", 0)

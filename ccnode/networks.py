@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ccnode.chain.custom import custom_params
 from ccnode.chain.networks import get_params, signet_params
-from ccnode.chain.params import ChainParams
+from ccnode.chain.params import ChainParams, Deployment
 from ccnode.errors import ConfigError
 from ccnode.options import Config
 
@@ -39,6 +39,8 @@ def network_params(config: Config) -> ChainParams:
         changes["assumevalid"] = config.assumevalid or None
     if config.testactivationheight:
         changes["soft_forks"] = replace(params.soft_forks, **activation_heights(config.testactivationheight))
+    if config.vbparams:
+        changes["deployments"] = deployments(params.deployments, config.vbparams)
     if config.fastprune and params.name == "regtest":
         changes["prune_after_height"] = FAST_PRUNE_AFTER
     if config.checkpoints:
@@ -57,3 +59,21 @@ def activation_heights(given: Iterable[str]) -> dict[str, int]:
             raise ConfigError(f"Invalid name ({text}) for -testactivationheight=name@height.")
         heights[DEPLOYMENTS[name]] = int(number)
     return heights
+
+
+def deployments(known: Iterable[Deployment], given: Iterable[str]) -> tuple[Deployment, ...]:
+    """The known deployments with other times, from NAME:START:END[:HEIGHT]. ConfigError, in Core's words."""
+    changed = {deployment.name: deployment for deployment in known}
+    for text in given:
+        name, *numbers = text.split(":")
+        values = []
+        for what, number in zip(("nStartTime", "nTimeout", "min_activation_height"), numbers, strict=False):
+            if not re.fullmatch("-?[0-9]{1,19}", number):
+                raise ConfigError(f"Invalid {what} ({number})")
+            values.append(int(number))
+        if name not in changed:
+            raise ConfigError(f"Invalid deployment ({name})")
+        changed[name] = replace(
+            changed[name], start_time=values[0], timeout=values[1], min_activation_height=(*values, 0)[2]
+        )
+    return tuple(changed.values())

@@ -233,6 +233,12 @@ ACTIVATION_HEIGHT = Kind(
     "name@height",
     complaint="Invalid format ({}) for -testactivationheight=name@height.",
 )
+DEPLOYMENT = Kind(
+    partial(_match, pattern="[^:]*(:[^:]*){2,3}"),
+    "deployment:start:end, or deployment:start:end:min_activation_height",
+    complaint="Version bits parameters malformed, expecting deployment:start:end[:min_activation_height]",
+)
+BLOCK_VERSION = _number_kind(-(2**31), 2**31 - 1)
 SCRIPT = Kind(_script, "hexadecimal digits, two for each byte")
 CHECKPOINT = Kind(_checkpoint, "a height and a hash of 64 hexadecimal digits")
 NETWORK = Kind(
@@ -281,6 +287,9 @@ class Config:
     testactivationheight: tuple[str, ...] = _list(
         ACTIVATION_HEIGHT, "Network", "NAME@HEIGHT of segwit, bip34, dersig, cltv or csv (regtest only)"
     )
+    vbparams: tuple[str, ...] = _list(
+        DEPLOYMENT, "Network", "testdummy:START:END[:HEIGHT], when signals for it count (regtest only)"
+    )
     minimumchainwork: int | None = _option(None, WORK, "Network", "least work of a chain worth following, in hex")
     maxtipage: int = _option(86400, COUNT, "Network", "seconds; with an older tip the node counts as still syncing")
     checkpoints: tuple[tuple[int, bytes], ...] = _list(
@@ -304,6 +313,7 @@ class Config:
     prune: int = _option(
         0, PRUNE, "Blocks", "MiB of block files to keep, at least 550; 1: only when told (pruneblockchain); 0: all"
     )
+    blockversion: int | None = _option(None, BLOCK_VERSION, "Blocks", "version of blocks made here (regtest only)")
     fastprune: bool = _option(
         False, BOOLEAN, "Blocks", "block files of 64 KiB, which may soon be pruned (for tests; keep to it)"
     )

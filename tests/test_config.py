@@ -274,6 +274,35 @@ def test_heights_of_soft_forks_that_are_none(text: str, sentence: str) -> None:
     assert str(caught.value) == sentence
 
 
+def test_times_of_a_deployment() -> None:
+    config = load_config(["-regtest", "-vbparams=testdummy:-1:9223372036854775807", "-vbparams=testdummy:5:7:9"])
+    (dummy,) = network_params(config).deployments
+    assert (dummy.bit, dummy.start_time, dummy.timeout, dummy.min_activation_height) == (28, 5, 7, 9)
+    (dummy,) = network_params(load_config(["-regtest", "-vbparams=testdummy:-2:0"])).deployments
+    assert (dummy.start_time, dummy.timeout, dummy.min_activation_height) == (-2, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "testdummy:1",
+            "Version bits parameters malformed, expecting deployment:start:end[:min_activation_height]",
+        ),
+        ("testdummy:a:1", "Invalid nStartTime (a)"),
+        ("testdummy:1:", "Invalid nTimeout ()"),
+        ("testdummy:1:2:x", "Invalid min_activation_height (x)"),
+        ("taproot:1:2", "Invalid deployment (taproot)"),
+    ],
+)
+def test_times_that_are_none(text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        network_params(load_config(["-regtest", f"-vbparams={text}"]))
+    assert str(caught.value) == sentence
+    with pytest.raises(ConfigError, match=r"^-vbparams can only be used with regtest$"):
+        load_config(["-vbparams=testdummy:1:2"])
+
+
 def test_heights_of_soft_forks_are_for_regtest() -> None:
     with pytest.raises(ConfigError, match=r"^-testactivationheight can only be used with regtest$"):
         load_config(["-testactivationheight=segwit@5"])

@@ -18,6 +18,7 @@ from ccnode.admin.offenders import Offenders
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.index import TipChanged
 from ccnode.chain.reorgs import ReorgHistory
+from ccnode.chain.version_bits import VersionBits
 from ccnode.clock import SystemClock
 from ccnode.network.routes import Routes
 from ccnode.options import Config
@@ -174,8 +175,10 @@ class AdminContext:
     """Steady seconds at the start."""
     tip_watch: TipWatch = field(init=False)
     reorgs: ReorgHistory = field(init=False)
+    version_bits: VersionBits = field(init=False)
 
     def __post_init__(self) -> None:
         self.started = self.clock.steady()
         self.tip_watch = TipWatch(self.chain)
         self.reorgs = ReorgHistory(self.chain, self.clock)
+        self.version_bits = VersionBits(self.chain)

@@ -27,12 +27,11 @@ from ccnode.chain.merkle import (
 from ccnode.chain.money import subsidy
 from ccnode.chain.params import ChainParams
 from ccnode.chain.script import OP_0, push_number
+from ccnode.chain.version_bits import TOP_BITS
 from ccnode.wire.blocks import Block
 from ccnode.wire.parsing import ParsedBlock
 from ccnode.wire.transaction import OutPoint, Transaction, TxIn, TxOut
 
-VERSION: Final = 0x20000000
-"""Version bits (BIP9), none of them set."""
 MAX_TIMEWARP: Final = 600
 """Seconds that the first block of a period may be before its parent (BIP94)."""
 MAX_NONCE: Final = 0xFFFFFFFF
@@ -60,8 +59,8 @@ class BlockTemplate:
     segwit: bool
 
 
-def block_template(params: ChainParams, index: HeaderIndex, now: float) -> BlockTemplate:
-    """The template for a block on top of the active tip at wall time ``now``."""
+def block_template(params: ChainParams, index: HeaderIndex, now: float, version: int = TOP_BITS) -> BlockTemplate:
+    """The template for a block on top of the active tip at wall time ``now``; by default it signals nothing."""
     parent = index.tip
     height = index.height(parent) + 1
     min_time = index.median_time_past(parent) + 1
@@ -73,7 +72,7 @@ def block_template(params: ChainParams, index: HeaderIndex, now: float) -> Block
         parent=parent,
         prev=index.hash(parent),
         height=height,
-        version=VERSION,
+        version=version,
         min_time=min_time,
         time=time,
         bits=params.difficulty.required_bits(index, parent, [time])[0],

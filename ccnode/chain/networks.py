@@ -9,7 +9,15 @@ from difflib import get_close_matches
 from ccnode.chain import seeds
 from ccnode.chain.difficulty import BitcoinDifficulty
 from ccnode.chain.formats import BITCOIN_FORMAT, Header
-from ccnode.chain.params import AddressPrefixes, ChainParams, SoftForks, TxHistory, signet_magic
+from ccnode.chain.params import (
+    AddressPrefixes,
+    ChainParams,
+    Deployment,
+    SoftForks,
+    TxHistory,
+    UnknownSignals,
+    signet_magic,
+)
 from ccnode.errors import ConfigError
 
 _LIMIT_32_BITS = (1 << 224) - 1  # mainnet and the two old test networks: difficulty 1
@@ -49,6 +57,7 @@ MAINNET = ChainParams(
     difficulty=BitcoinDifficulty(_LIMIT_32_BITS),
     pow_limit=_LIMIT_32_BITS,
     soft_forks=SoftForks(bip34=227_931, bip65=388_381, bip66=363_725, csv=419_328, segwit=481_824),
+    unknown_signals=UnknownSignals(from_height=711_648),
     bip34_hash=from_display("000000000000024b89b42a942fe0d9fea3bb44ab7bd1b19115dd6a759c0808b8"),
     minimum_chain_work=0x1128750F82F4C366153A3A030,
     assumevalid=from_display("00000000000000000000ccebd6d74d9194d8dcdc1d177c478e094bfad51ba5ac"),
@@ -92,6 +101,7 @@ TESTNET3 = ChainParams(
     difficulty=BitcoinDifficulty(_LIMIT_32_BITS, allow_min_difficulty_blocks=True),
     pow_limit=_LIMIT_32_BITS,
     soft_forks=SoftForks(bip34=21_111, bip65=581_885, bip66=330_776, csv=770_112, segwit=834_624),
+    unknown_signals=UnknownSignals(from_height=2_013_984, threshold=1512),
     bip34_hash=from_display("0000000023b3a96d3484e5abb3755c413e7d41500f8e2a5c3f0dd01299cd8ef8"),
     minimum_chain_work=0x17DDE1C649F3708D14B6,
     assumevalid=from_display("000000007a61e4230b28ac5cb6b5e5a0130de37ac1faf2f8987d2fa6505b67f4"),
@@ -122,6 +132,7 @@ TESTNET4 = ChainParams(
     genesis=_genesis(1714777860, 393743547, 0x1D00FFFF, _MERKLE_ROOT_TESTNET4),
     difficulty=BitcoinDifficulty(_LIMIT_32_BITS, allow_min_difficulty_blocks=True, enforce_bip94=True),
     pow_limit=_LIMIT_32_BITS,
+    unknown_signals=UnknownSignals(threshold=1512),
     minimum_chain_work=0x9A0FE15D0177D086304,
     assumevalid=from_display("0000000002368b1e4ee27e2e85676ae6f9f9e69579b29093e9a82c170bf7cf8a"),
     dns_seeds=("seed.testnet4.bitcoin.sprovoost.nl.", "seed.testnet4.wiz.biz."),
@@ -148,6 +159,7 @@ SIGNET = ChainParams(
     genesis=_genesis(1598918400, 52613770, 0x1E0377AE),
     difficulty=BitcoinDifficulty(_LIMIT_SIGNET),
     pow_limit=_LIMIT_SIGNET,
+    unknown_signals=UnknownSignals(threshold=1512),
     minimum_chain_work=0xB463EA0A4B8,
     assumevalid=from_display("00000008414aab61092ef93f1aacc54cf9e9f16af29ddad493b908a01ff5c329"),
     signet_challenge=_DEFAULT_SIGNET_CHALLENGE,
@@ -177,6 +189,8 @@ REGTEST = ChainParams(
     ),
     pow_limit=_LIMIT_REGTEST,
     soft_forks=SoftForks(segwit=0),
+    deployments=(Deployment("testdummy", bit=28, period=144, threshold=108),),
+    unknown_signals=UnknownSignals(period=144, threshold=108),
     subsidy_halving_interval=150,
     prefixes=replace(_TEST_PREFIXES, bech32_hrp="bcrt"),
     presync_period=275,

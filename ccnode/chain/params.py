@@ -8,6 +8,7 @@ the network's name. The built-in values are in `ccnode.chain.networks`; a config
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import ClassVar
 
 from ccnode.chain.difficulty import DifficultyRule
 from ccnode.chain.formats import BITCOIN_FORMAT, HeaderFormat
@@ -33,6 +34,32 @@ class SoftForks:
         if height >= self.bip66:
             return 3
         return 2 if height >= self.bip34 else ANY_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A soft fork that miners turn on by signals (BIP9; Core: ``BIP9Deployment``). A negative start is a constant."""
+
+    ALWAYS_ACTIVE: ClassVar = -1
+    NEVER_ACTIVE: ClassVar = -2
+    NO_TIMEOUT: ClassVar = 2**63 - 1
+
+    name: str
+    bit: int  # 0 to 28
+    start_time: int = 0  # Unix seconds, compared with median times
+    timeout: int = NO_TIMEOUT
+    min_activation_height: int = 0
+    period: int = 2016  # blocks over which signals are counted
+    threshold: int = 1815  # signals that lock it in
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownSignals:
+    """When signals that no deployment accounts for are a warning."""
+
+    from_height: int = 0  # the first block of a period; what was signalled before is known to be settled
+    period: int = 2016
+    threshold: int = 1815
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +102,8 @@ class ChainParams:
     pow_limit: int
     spacing: int = 600  # intended seconds between blocks
     soft_forks: SoftForks = field(default_factory=SoftForks)
+    deployments: tuple[Deployment, ...] = ()
+    unknown_signals: UnknownSignals | None = None  # None: nobody is warned
     bip34_hash: bytes | None = None  # of the block at the BIP34 height: no transaction repeats on its chain (BIP30)
     minimum_chain_work: int = 0  # no chain with less work is the real one
     assumevalid: bytes | None = None

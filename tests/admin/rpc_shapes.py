@@ -87,6 +87,17 @@ NETWORK_INFO = {
     "localaddresses": [{"address": str, "port": int, "score": int}],
     "warnings": TEXTS,
 }
+BIP9 = {
+    "bit?": int,
+    "start_time": int,
+    "timeout": int,
+    "min_activation_height": int,
+    "status": str,
+    "since": int,
+    "status_next": str,
+    "statistics?": {"period": int, "elapsed": int, "count": int, "threshold?": int, "possible?": bool},
+    "signalling?": str,
+}
 BAN = {
     "address": str,
     "ban_created": int,
@@ -299,7 +310,7 @@ SHAPES: dict[str, tuple[tuple[object, ...], Any]] = {
             "hash": str,
             "height": int,
             "script_flags": TEXTS,
-            "deployments": {"*": {"type": str, "active": bool, "height": int}},
+            "deployments": {"*": {"type": str, "active": bool, "height?": int, "bip9?": BIP9}},
         },
     ),
     "getblockhash": ((0,), str),

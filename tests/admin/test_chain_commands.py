@@ -55,7 +55,7 @@ def test_getdeploymentinfo(tmp_path: Path) -> None:
     hashes = node.mine(2)
     tip: Any = node.call("getdeploymentinfo")
     assert (tip["hash"], tip["height"], tip["script_flags"]) == (hashes[1], 2, [])
-    assert list(tip["deployments"]) == ["bip34", "bip66", "bip65", "csv", "segwit"]
+    assert list(tip["deployments"]) == ["bip34", "bip66", "bip65", "csv", "segwit", "testdummy"]
     assert tip["deployments"]["bip65"] == {"type": "buried", "active": True, "height": 1}
     assert node.call("getdeploymentinfo", hashes[0])["height"] == 1  # type: ignore[index]
     assert refused(node, "getdeploymentinfo", NOWHERE) == (-5, "Block not found")
@@ -65,6 +65,7 @@ def test_getdeploymentinfo(tmp_path: Path) -> None:
     assert first["deployments"]["bip34"] == {"type": "buried", "active": True, "height": 1}
     first = TestNode(tmp_path, MAINNET).call("getdeploymentinfo")
     assert first["deployments"]["segwit"] == {"type": "buried", "active": False, "height": 481824}
+    assert "testdummy" not in first["deployments"]
 
 
 def test_getblockheaders_gives_what_getblockheader_gives(node: TestNode) -> None:

@@ -8,13 +8,14 @@ from typing import Final
 from ccnode.admin import rpc_errors
 from ccnode.admin.arguments import parse_hash
 from ccnode.admin.block_access import BlockAccess, require_blocks
-from ccnode.admin.commands.common import display_hash, hex64, hex_bytes
+from ccnode.admin.commands.common import display_hash, hex64, hex_bytes, next_template
 from ccnode.admin.context import LONGEST_WAIT, AdminContext
 from ccnode.admin.registry import Arg, ArgType, command
 from ccnode.chain.block_rules import MAX_BLOCK_SIGOPS_COST
-from ccnode.chain.mining import BlockTemplate, block_template, commitment_script, with_commitment_witness
+from ccnode.chain.mining import BlockTemplate, commitment_script, with_commitment_witness
 from ccnode.chain.pow import decode_compact
 from ccnode.chain.transaction_rules import MAX_BLOCK_WEIGHT
+from ccnode.chain.version_bits import COUNTED, State
 from ccnode.errors import DecodeError, RpcError
 from ccnode.wire.parsing import ParsedBlock
 from ccnode.wire.transaction import WITNESS_SCALE_FACTOR
@@ -43,7 +44,7 @@ _UPDATES: Final = "0"
   "capabilities": ["proposal"],
   "version": n,
   "rules": ["str", ...],
-  "vbavailable": {},
+  "vbavailable": {"name": n, ...},   deployments that are signalled for, with their bits (BIP9)
   "vbrequired": 0,
   "previousblockhash": "hex",
   "transactions": [],                there is no memory pool
@@ -77,8 +78,7 @@ def get_block_template(context: AdminContext, template_request: dict[str, object
     if template_request.get("longpollid") is not None:
         _wait_for_change(context, template_request["longpollid"])
     _check_rules(context, template_request.get("rules"))
-    chain = context.chain
-    return _template_members(block_template(chain.params, chain.index, context.clock.now()))
+    return _template_members(context, next_template(context))
 
 
 def _judge(context: AdminContext, blocks: BlockAccess, data: object) -> str | None:
@@ -135,15 +135,18 @@ def _check_rules(context: AdminContext, rules: object) -> None:
         raise RpcError(rpc_errors.INVALID_PARAMETER, text)
 
 
-def _template_members(template: BlockTemplate) -> dict[str, object]:
+def _template_members(context: AdminContext, template: BlockTemplate) -> dict[str, object]:
     challenge = template.params.signet_challenge
     scale = 1 if template.segwit else WITNESS_SCALE_FACTOR
     rules = ["csv", *(["!segwit"] if template.segwit else []), *([] if challenge is None else ["!signet"])]
+    states = {each: context.version_bits.state(each, template.parent) for each in template.params.deployments}
+    rules += [each.name for each, state in states.items() if state is State.ACTIVE]
+    signalled = {each.name: each.bit for each, state in states.items() if state in COUNTED}
     return {
         "capabilities": ["proposal"],
         "version": template.version,
         "rules": rules,
-        "vbavailable": {},
+        "vbavailable": signalled,
         "vbrequired": 0,
         "previousblockhash": display_hash(template.prev),
         "transactions": [],

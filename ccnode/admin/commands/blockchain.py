@@ -13,8 +13,11 @@ from ccnode.admin.commands.blocks import prune_height
 from ccnode.admin.commands.common import BLOCKHASH, display_hash, find_block, hex64, warnings, work_of
 from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import Arg, ArgType, command
+from ccnode.chain.index import HeaderIndex
+from ccnode.chain.params import Deployment
 from ccnode.chain.pow import difficulty
 from ccnode.chain.script_flags import ScriptFlag, block_script_flags
+from ccnode.chain.version_bits import COUNTED, State, VersionBits
 from ccnode.errors import RpcError
 from ccnode.network.hub import breathing
 
@@ -152,17 +155,33 @@ def get_difficulty(context: AdminContext) -> float:
     "getdeploymentinfo",
     "blockchain",
     args=[dataclasses.replace(BLOCKHASH, help="The block to look at (else: the tip)", default=None)],
-    help="Returns which rules of soft forks hold for the block after another.\n"
-    "Deployments that were only tried out, by the signals in headers, are not followed.",
+    help="Returns which rules of soft forks hold for the block after another.",
     result="""{
   "hash": "hex",
   "height": n,
   "script_flags": ["str", ...],      that the block itself is to obey; none on a node of headers
   "deployments": {
-    "name": {                        bip34, bip66, bip65, csv or segwit
-      "type": "buried",
+    "name": {                        bip34, bip66, bip65, csv, segwit; on regtest testdummy
+      "type": "str",                 buried, or bip9: decided by signals in headers
       "active": true|false,
-      "height": n                    the first that must obey
+      "height": n,                   the first that must obey, if it is known
+      "bip9": {                      of type bip9 only
+        "bit": n,                    that is signalled by, while signals count
+        "start_time": n,             Unix seconds
+        "timeout": n,                Unix seconds
+        "min_activation_height": n,
+        "status": "str",             of the block itself: defined, started, locked_in, active or failed
+        "since": n,                  the height from which that holds
+        "status_next": "str",        of the block after
+        "statistics": {              while signals count
+          "period": n,               blocks over which they are counted
+          "elapsed": n,              those that have come
+          "count": n,                those of them that signal
+          "threshold": n,            signals that lock it in, if it is not yet
+          "possible": true|false     whether this period can bring so many
+        },
+        "signalling": "str"          a character for each block that has come: # signals, - does not
+      }
     }, ...
   }
 }""",
@@ -173,14 +192,44 @@ def get_deployment_info(context: AdminContext, blockhash: bytes | None) -> dict[
     entry = index.tip if blockhash is None else find_block(context, blockhash)
     height = index.height(entry)
     starts = {name: getattr(forks, name) for name in ("bip34", "bip66", "bip65", "csv", "segwit")}
+    signalled = [each for each in context.chain.params.deployments if each.start_time != Deployment.NEVER_ACTIVE]
     return {
         "hash": display_hash(index.hash(entry)),
         "height": height,
         "script_flags": _script_flags(context, entry),
         "deployments": {
-            name: {"type": "buried", "active": height + 1 >= start, "height": start} for name, start in starts.items()
+            **{name: {"type": "buried", "active": height + 1 >= at, "height": at} for name, at in starts.items()},
+            **{each.name: _signalled_deployment(context.version_bits, index, each, entry) for each in signalled},
         },
     }
+
+
+def _signalled_deployment(
+    bits: VersionBits, index: HeaderIndex, deployment: Deployment, entry: int
+) -> dict[str, object]:
+    """How it stands with a deployment at a block (BIP9)."""
+    parent, height = index.parent(entry), index.height(entry)
+    state, following = bits.state(deployment, parent), bits.state(deployment, entry)
+    since = bits.since(deployment, parent)
+    details: dict[str, object] = {
+        "start_time": deployment.start_time,
+        "timeout": deployment.timeout,
+        "min_activation_height": deployment.min_activation_height,
+        "status": state.value,
+        "since": since,
+        "status_next": following.value,
+    }
+    if state in COUNTED:
+        signals = bits.signals(deployment, entry)
+        statistics = {"period": signals.period, "elapsed": signals.elapsed, "count": signals.count}
+        if state is State.STARTED:
+            statistics |= {"threshold": signals.threshold, "possible": signals.possible}
+        signalling = "".join("#" if each else "-" for each in signals.blocks)
+        details = {"bit": deployment.bit, **details, "statistics": statistics, "signalling": signalling}
+    member: dict[str, object] = {"type": "bip9"}
+    if State.ACTIVE in (state, following):
+        member["height"] = since if state is State.ACTIVE else height + 1
+    return {**member, "active": following is State.ACTIVE, "bip9": details}
 
 
 def _script_flags(context: AdminContext, entry: int) -> list[str]:

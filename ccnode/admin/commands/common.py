@@ -5,8 +5,10 @@ from typing import Final
 from ccnode.admin import rpc_errors
 from ccnode.admin.arguments import HASH_DIGITS, Arg, ArgType, json_type, parse_hash
 from ccnode.admin.context import AdminContext
+from ccnode.chain.mining import BlockTemplate, block_template
 from ccnode.chain.pow import decode_compact, difficulty
 from ccnode.errors import RpcError
+from ccnode.network.hub import breathe
 from ccnode.peers.time_offsets import WARNING
 
 BLOCKHASH: Final = Arg("blockhash", ArgType.HASH, "The block hash", completion="blockhash")
@@ -36,7 +38,20 @@ def warnings(context: AdminContext) -> list[str]:
     """What a person should know, on the chain and the network alike."""
     low_work = "The chain that peers show has less work than this network's minimum; it is not stored."
     found = {low_work: context.sync.progress().low_work, WARNING: context.net.time_offsets.out_of_sync}
-    return [text for text, applies in found.items() if applies]
+    texts = [text for text, applies in found.items() if applies]
+    if not context.chain.is_ibd():
+        bits = context.version_bits.unknown(context.chain.index.tip, between=breathe)
+        texts += [f"Unknown new rules activated (versionbit {bit})" for bit in bits]
+    return texts
+
+
+def next_template(context: AdminContext) -> BlockTemplate:
+    """For a block on top of the tip, at this time, ready for what this node knows."""
+    chain = context.chain
+    version = context.version_bits.block_version(chain.index.tip)
+    if context.config.blockversion is not None and chain.params.mockable:
+        version = context.config.blockversion
+    return block_template(chain.params, chain.index, context.clock.now(), version)
 
 
 def hex_bytes(text: str) -> bytes | None:

@@ -5,12 +5,12 @@ from typing import Final
 from ccnode.admin import rpc_errors
 from ccnode.admin.arguments import HASH_DIGITS
 from ccnode.admin.block_access import require_blocks
-from ccnode.admin.commands.common import display_hash, hex_bytes
+from ccnode.admin.commands.common import display_hash, hex_bytes, next_template
 from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import HIDDEN, Arg, ArgType, command
 from ccnode.chain.addresses import AddressError, decode_address
 from ccnode.chain.descriptors import DescriptorError, parse_descriptor
-from ccnode.chain.mining import Grind, block_template, build_block
+from ccnode.chain.mining import Grind, build_block
 from ccnode.chain.transaction_text import decode_transaction
 from ccnode.errors import RpcError
 from ccnode.network.hub import breathe
@@ -73,7 +73,7 @@ def _generate(context: AdminContext, count: int, script: bytes, tries: int) -> l
     chain = context.chain
     hashes: list[str] = []
     while len(hashes) < count:
-        template = block_template(chain.params, chain.index, context.clock.now())
+        template = next_template(context)
         grind = _ground(context, build_block(template, script), tries)
         tries = grind.tries
         if grind.found is None:
@@ -114,7 +114,7 @@ def generate_block(context: AdminContext, output: str, transactions: list[object
     blocks, chain = require_blocks(context.blocks), context.chain
     script = _reward_script(context, output)
     included = [_transaction(each) for each in transactions]
-    template = block_template(chain.params, chain.index, context.clock.now())
+    template = next_template(context)
     block = build_block(template, script, included)
     verdict = blocks.wait_test(block.raw)
     if verdict is not None:
