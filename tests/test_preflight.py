@@ -35,9 +35,7 @@ def test_enough_room(disk: list[int], tmp_path: Path, caplog: pytest.LogCaptureF
     caplog.set_level(logging.INFO)
     check_space(Config(), MAINNET, tmp_path)
     assert "about 870 GB, 2,000 GB are free" in caplog.text
-    assert re.search(
-        r"connects \d+\.\d MB of blocks a second if nothing else is slower: \d+ (days|hours)", caplog.text
-    )
+    assert re.search(r"connects \d+\.\d MB of blocks a second if nothing else is slower: \d+ (days|hours)", caplog.text)
     assert "prune: 550 keeps the newest blocks only, and takes about 15 GB" in caplog.text
 
 
