@@ -36,6 +36,7 @@ coins. The file serves one kind of machine: page size and byte order are those o
 """
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, NoReturn
@@ -56,6 +57,7 @@ _DAMAGE = (
     lmdb.PanicError,
 )
 _UNWRITTEN_PAGES = 64  # at the end of a sound file; they are free, so nobody reads them. Up to 4 were seen
+_FULL = 1 << 20  # bytes free below which a failed write is the disk's fault: LMDB calls it an input/output error
 _SLICE = 1000  # pairs read at a time when iterating
 
 
@@ -70,6 +72,7 @@ class LmdbStore:
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
+            _check_writable(path)
             self._env = self._open(map_size)
         except OSError as error:
             raise StartupError(
@@ -162,8 +165,9 @@ class LmdbStore:
     def _refuse(self, action: str, error: lmdb.Error) -> NoReturn:
         if isinstance(error, _DAMAGE):
             raise StorageError(f"{self.path} is damaged ({error}); start once with --reindex") from error
+        reason = "the disk is full" if shutil.disk_usage(self.path).free < _FULL else str(error)
         way_out = "free space or repair the disk, then start again"
-        raise StorageError(f"cannot {action} {self.path}: {error}; {way_out}") from error
+        raise StorageError(f"cannot {action} {self.path}: {reason}; {way_out}") from error
 
 
 def discard(path: Path) -> None:
@@ -173,6 +177,13 @@ def discard(path: Path) -> None:
             (path / name).unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(f"cannot delete {path}: {error.strerror}; check its owner and permissions") from error
+
+
+def _check_writable(path: Path) -> None:
+    """OSError if the store's files cannot be written; what LMDB says of it cannot be told from other errors."""
+    for name in "lock.mdb", "data.mdb":
+        if name == "lock.mdb" or (path / name).exists():
+            os.close(os.open(path / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
 
 
 def _memory() -> int:
