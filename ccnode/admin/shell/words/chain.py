@@ -14,6 +14,7 @@ from ccnode.admin.shell import units
 from ccnode.admin.shell.plot import plot
 from ccnode.admin.shell.tables import Column, facts, render
 from ccnode.admin.shell.views import Argument, Given, Option, Result, Session, UsageError, view
+from ccnode.admin.shell.words.sync import rate_text
 from ccnode.errors import CcnodeError
 
 Header = Mapping[str, Any]
@@ -59,19 +60,20 @@ def chain(shell: Session, given: Given) -> Result:
 def _facts(info: Mapping[str, Any], sync: Mapping[str, Any], rate: float) -> list[tuple[str, str]]:
     now = time.time()
     progress = "" if sync["percent"] >= 100 else f", {sync['percent']:.1f} %"
-    progress += f" at {sync['rate']:,.0f} headers/s" if progress and sync["rate"] else ""
+    progress += f" at {rate_text(sync)}" if progress and sync["rate"] else ""
+    blocks, headers = units.number(info["blocks"]), units.number(info["headers"])
     work = int(info["chainwork"], 16)
     return [
         ("chain", info["chain"]),
         ("phase", sync["phase"] + progress),
-        ("height", units.number(info["headers"])),
+        ("height", blocks if blocks == headers else f"{blocks}, with headers up to {headers}"),
         ("tip", info["bestblockhash"]),
         ("tip's time", f"{units.moment(info['time'])} UTC, {units.age(info['time'], now)} ago"),
         ("median time", f"{units.moment(info['mediantime'])} UTC, {units.age(info['mediantime'], now)} ago"),
         ("difficulty", f"{units.scaled(info['difficulty'])}, bits {info['bits']}"),
         ("hash rate", f"{units.scaled(rate, 'H/s')} over the last 120 blocks"),
         ("work", f"2^{log2(work):.2f} hashes"),
-        ("header file", units.size(info["size_on_disk"])),
+        ("on disk", units.size(info["size_on_disk"])),
         *(("warning", text) for text in info["warnings"]),
     ]
 

@@ -1,4 +1,4 @@
-"""Words about the synchronisation of headers, and how far each peer is."""
+"""Words about the synchronisation of headers and blocks, and how far each peer is."""
 
 import time
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ STYLES: Final = {"with us": "green", "fork": "red", "ahead": "yellow"}
 @view(
     "sync",
     "Chain",
-    help="Shows how the synchronisation of headers is going, as a whole and with each peer.\n"
+    help="Shows how the synchronisation of headers and blocks is going, as a whole and with each peer.\n"
     "The leader is the peer that the headers come from while there are many to get.",
     uses=("getheadersyncinfo", "getpeerinfo"),
     examples=("sync", "watch sync"),
@@ -35,6 +35,8 @@ def sync(shell: Session, given: Given) -> Result:
         Column("leads", lambda row: "leader" if row["leading"] else "", importance=7, style=lambda _row: "green"),
         Column("height", lambda row: _height(row["synced_headers"]), right=True, importance=8),
         Column("looked at", lambda row: _height(row["presynced_headers"]), right=True, importance=5),
+        Column("blocks", lambda row: _height(row["synced_blocks"]), right=True, importance=7),
+        Column("owes", lambda row: str(len(row["inflight"]) or ""), right=True, importance=7),
         Column("headers/s", lambda row: _rate(row.get("rate")), right=True, importance=6),
         Column("asked", lambda row: units.span(row.get("asked_seconds_ago")), right=True, importance=4),
         Column("waiting", lambda row: str(row["waiting_batches"] or ""), right=True, importance=3),
@@ -54,14 +56,19 @@ def _progress(info: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("phase", info["phase"]),
         ("progress", f"{'█' * done}{'░' * (BAR_WIDTH - done)} {info['percent']:.2f} %"),
         ("height", units.number(info["height"])),
-        ("best header", f"{units.moment(info['best_time'])} UTC, {units.age(info['best_time'], time.time())} ago"),
-        ("rate", f"{info['rate']:,.0f} headers/s" + (f", {units.span(info['eta'])} left" if "eta" in info else "")),
+        ("time of it", f"{units.moment(info['best_time'])} UTC, {units.age(info['best_time'], time.time())} ago"),
+        ("rate", rate_text(info) + (f", {units.span(info['eta'])} left" if "eta" in info else "")),
     ]
     if "presync_height" in info:
         pairs.append(("looked at", f"up to {info['presync_height']:,}, before anything is stored"))
     if info["low_work"]:
         pairs.append(("warning", "the peers' chain has less work than this network's minimum"))
     return pairs
+
+
+def rate_text(info: Mapping[str, Any]) -> str:
+    """The speed of getheadersyncinfo, in what is counted at present."""
+    return f"{info['rate']:,.0f} {'blocks' if 'blocks' in info['phase'] else 'headers'}/s"
 
 
 def _rate(value: float | None) -> str:
@@ -136,7 +143,7 @@ def _rows(shell: Session, info: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The peers that still are there, with what they are called."""
     peers = {peer["id"]: peer for peer in shell.remote.call("getpeerinfo")}
     return [
-        {**each, "addr": peers[each["id"]]["addr"], "subver": peers[each["id"]]["subver"]}
+        {**each, **{name: peers[each["id"]][name] for name in ("addr", "subver", "synced_blocks", "inflight")}}
         for each in info["peers"]
         if each["id"] in peers
     ]
