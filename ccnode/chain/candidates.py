@@ -25,7 +25,7 @@ class Candidates:
     def __init__(self, index: HeaderIndex, table: BlockTable, tip: int) -> None:
         self._index = index
         self._table = table
-        self._preferred = 1  # the last sequence that `prefer` gave away is below
+        self._preferred = 0  # the last sequence that `prefer` gave away; 0 is that of the tip at the start
         self._preferred_work = 0
         self._heap: list[Rank] = []
         self._waiting: dict[int, list[int]] = {}
@@ -99,7 +99,7 @@ class Candidates:
         """Rank a linked block above all others of its work, until another is preferred."""
         work = self._index.chain_work(tip)
         if work > self._preferred_work:
-            self._preferred = 1
+            self._preferred = 0
         self._preferred_work = work
         self._preferred -= 1
         self._table.set_sequence(n, self._preferred)

@@ -217,6 +217,18 @@ def test_a_precious_block(tmp_path: Path) -> None:
     assert room.tip == fork.hash, "less work is not precious"
 
 
+def test_a_precious_block_beats_the_tip_of_the_last_run(tmp_path: Path) -> None:
+    room, maker = grown(tmp_path, 10)
+    fork = maker.clone()
+    submit_all(room, maker.extend(1))
+    submit_all(room, fork.extend(1, extra_nonce=1))
+    room.state.wait_flush()
+    room.crash()
+    assert room.tip == maker.hash
+    room.state.wait_prefer(room.entry(fork.hash))
+    assert room.tip == fork.hash
+
+
 def test_scripts_that_fail(tmp_path: Path) -> None:
     room, maker = grown(tmp_path, 105)
     spend = maker.spend()
