@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
+from ccnode.admin import rpc_errors
 from ccnode.admin.block_access import FilterAnswer, IndexState, Submitted, Visit
 from ccnode.chain.block_table import BlockTable
 from ccnode.chain.genesis import genesis_block
@@ -17,6 +18,7 @@ from ccnode.chain.verdict import BlockVerdict
 from ccnode.engine.block_reader import BlockReader
 from ccnode.engine.engine import BlockEngine
 from ccnode.engine.filters import BlockFilters
+from ccnode.errors import RpcError
 from ccnode.storage.chainstate_store import ChainstateStore
 from ccnode.wire.parsing import ParsedBlock, parse_block
 
@@ -117,6 +119,8 @@ class EngineBlocks:
         self._state.wait_flush()
         start: bytes | None = b""
         while start is not None:
+            if self._state.interrupted:
+                raise RpcError(rpc_errors.MISC_ERROR, "the node is stopping")
             start = self._chain_worker.wait_run(_show, self._store, start, visit)
         return self._state.coins.best_block
 

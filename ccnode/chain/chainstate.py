@@ -93,6 +93,8 @@ class Chainstate:
         self._index = chain.index
         self._worker = worker
         self._scripts = scripts
+        self.interrupted = False
+        """Whether the node is to stop: what may take long ends early then, with nothing half done."""
         self._sources: dict[int, int] = {}
         self._checked: list[Checked] = []
         chain.separate(self.tip.entry, table.scripts_valid)
@@ -233,8 +235,8 @@ class Chainstate:
     # Activating
 
     def wait_activate(self) -> None:
-        """Make the best candidate the tip, and publish it."""
-        while self.wait_step():
+        """Make the best candidate the tip, and publish it; or give up between two steps if `interrupted`."""
+        while not self.interrupted and self.wait_step():
             pass
 
     def wait_step(self) -> bool:
@@ -341,4 +343,5 @@ class Chainstate:
 
     def wait_verify(self, level: int, depth: int) -> bool:
         """Check the last ``depth`` blocks again (0: all), as thoroughly as ``level`` from 0 to 4 says."""
-        return wait_verify_chain(self.chain, self.tip, self.coins, self.bodies, self._worker, level, depth)
+        chain, tip, coins, bodies = self.chain, self.tip, self.coins, self.bodies
+        return wait_verify_chain(chain, tip, coins, bodies, self._worker, level, depth, lambda: self.interrupted)

@@ -16,7 +16,7 @@ What it takes back and connects again is a layer over the coins that is thrown a
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ccnode.chain.block_rules import BlockContext, check_block
 from ccnode.chain.bodies import Bodies
@@ -79,9 +79,16 @@ def wait_test_block(chain: HeaderChain, tip: Tip, coins: CoinsCache, prepared: P
 
 
 def wait_verify_chain(
-    chain: HeaderChain, tip: Tip, coins: CoinsCache, bodies: Bodies, worker: Worker, level: int, depth: int
+    chain: HeaderChain,
+    tip: Tip,
+    coins: CoinsCache,
+    bodies: Bodies,
+    worker: Worker,
+    level: int,
+    depth: int,
+    interrupted: Callable[[], bool],
 ) -> bool:
-    """Whether the last ``depth`` blocks (0: all that are stored) are as they should be."""
+    """Whether the last ``depth`` blocks (0: all that are stored) are as they should be; no if it was interrupted."""
     index = chain.index
     lowest = max(0, index.height(tip.entry) - depth) if depth else 0
     view = CoinsView(coins.wait_fetch)
@@ -89,6 +96,8 @@ def wait_verify_chain(
     n = tip.entry
     try:
         while index.height(n) > lowest and bodies.have(n) and len(view) < MAX_CHANGES:
+            if interrupted():
+                return False
             problem = _wait_look(chain, bodies, worker, view, n, level)
             if problem is not None:
                 log.error("block %s: %s", index.hash(n)[::-1].hex(), problem)
@@ -96,7 +105,7 @@ def wait_verify_chain(
             undone.append(n)
             n = index.parent(n) or 0
         if level >= 4:
-            return _wait_connect_again(chain, tip, bodies, view, undone)
+            return _wait_connect_again(chain, tip, bodies, view, undone, interrupted)
     except StorageError as error:
         log.error("%s", error)
         return False
@@ -129,10 +138,19 @@ def _check(block: ParsedBlock, params: ChainParams) -> BlockVerdict | None:
     return check_block(block, params, check_pow=True)
 
 
-def _wait_connect_again(chain: HeaderChain, tip: Tip, bodies: Bodies, view: CoinsView, undone: Sequence[int]) -> bool:
+def _wait_connect_again(
+    chain: HeaderChain,
+    tip: Tip,
+    bodies: Bodies,
+    view: CoinsView,
+    undone: Sequence[int],
+    interrupted: Callable[[], bool],
+) -> bool:
     """Connect blocks, the last of ``undone`` first, to ``view``."""
     index = chain.index
     for n in reversed(undone):
+        if interrupted():
+            return False
         prepared = bodies.wait_block(n)
         parent = index.parent(n) or 0
         context = BlockContext.build(chain.params, index, parent, index.time(n))

@@ -292,8 +292,8 @@ class BlockEngine:
             self._tell_waiting()
 
     def wait_close(self) -> None:
-        """End the greenlet after what it is doing, with a flush; a second call does nothing."""
-        self._stopping = True
+        """End the greenlet after the step it is at, with a flush; a second call does nothing."""
+        self._stopping = self.state.interrupted = True
         self._wake.set()
         if self._greenlet is not None:
             self._greenlet.join()
