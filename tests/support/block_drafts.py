@@ -45,6 +45,8 @@ from tests.support.spends import (
 COIN: Final = 10**8
 MATURITY: Final = 100
 HALVING: Final = 150
+TIME_UNIT: Final = 512
+"""Seconds, of relative locks: where blocks come at this pace, a lock often ends with a median time past."""
 NOT_FINAL: Final = FINAL - 1
 NULL: Final = OutPoint(bytes(32), FINAL)
 COMMITMENT: Final = bytes.fromhex("6a24aa21a9ed")
@@ -327,7 +329,8 @@ def draft_block(
     Only where ``scripts`` has locked ones, it may be that a lock has not run out.
     """
     height = parent.height + 1
-    time = max(parent.time + rng.choice([1, 1, 600, 600, 3000]), parent.median_time_past + 1)
+    spacing = rng.choice([*[TIME_UNIT] * 9, 1, TIME_UNIT - 1, TIME_UNIT + 1])
+    time = max(parent.time + spacing, parent.median_time_past + 1)
     script_sig = push_height(height) + rng.randbytes(rng.choice([1, 2, 4, 8]))
     draft = BlockDraft(parent, time, [], script_sig, [(0, rng.choice([OP_TRUE, OP_TRUE, P2PKH, P2WPKH, P2TR]))])
     newest = height - MATURITY

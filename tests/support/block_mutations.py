@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from struct import pack
 from typing import Final
 
 from ccnode.chain.script import count_sigops
+from ccnode.errors import DecodeError
+from ccnode.wire.parsing import parse_block
 from ccnode.wire.transaction import Transaction, TxIn
+from tests.support import spends
 from tests.support.block_drafts import (
     COIN,
     COMMITMENT,
     FUTURE,
     NOT_FINAL,
+    TIME_UNIT,
     UNSPENDABLE,
     BlockDraft,
     Coin,
@@ -34,7 +39,7 @@ from tests.support.block_drafts import (
     push,
 )
 from tests.support.chain_maker import GENESIS_TIME, push_height
-from tests.support.spends import OP_TRUE
+from tests.support.spends import OP_TRUE, P2PKH, P2WPKH, Way
 
 MAX_MONEY: Final = 21_000_000 * COIN
 VALUES: Final = [-1, 0, 1, MAX_MONEY - 1, MAX_MONEY, MAX_MONEY + 1, 2**63 - 1, -(2**63)]
@@ -136,9 +141,7 @@ def spend_of_a_young_coinbase(rng: random.Random, draft: BlockDraft, tx: Transac
 
 
 def spend_of_an_unspendable(rng: random.Random, draft: BlockDraft, tx: TransactionDraft) -> None:
-    tx.outputs.append((0, rng.choice([*UNSPENDABLE, b"\x61" * 9_999 + b"\x51", b"\x61" * 100 + b"\x51"])))
-    spender = TransactionDraft([Input(Output(tx, len(tx.outputs) - 1)), Input(Output(tx, 0))], [(0, OP_TRUE)])
-    draft.transactions.insert(draft.transactions.index(tx) + 1, spender)
+    _spend_here(draft, tx, rng.choice([*UNSPENDABLE, b"\x00" * 9_999 + b"\x51", b"\x61" * 100 + b"\x51"]))
 
 
 def spend_before_it_is_made(rng: random.Random, draft: BlockDraft, tx: TransactionDraft) -> None:
@@ -157,12 +160,19 @@ def height_lock(rng: random.Random, draft: BlockDraft, tx: TransactionDraft) -> 
 
 
 def time_lock(rng: random.Random, draft: BlockDraft, tx: TransactionDraft) -> None:
-    """BIP68, in units of 512 seconds."""
-    each = rng.choice(tx.inputs)
-    made = each.coin().height
-    since = draft.parent if made < 0 else draft.parent.ancestor(made - 1)
-    age = (draft.parent.median_time_past - since.median_time_past) >> 9
-    each.sequence = min(max(age + rng.choice(OFF), 0), 0xFFFF) | 1 << 22
+    """BIP68, in units of 512 seconds; if there is one, of a coin whose age is one second short of such."""
+    now = draft.parent.median_time_past
+    ages = {node.height + 1: now - node.median_time_past for node in draft.parent.ancestors()}
+    coins = [
+        coin
+        for coin in draft.parent.coins.values()
+        if coin.height in ages and ages[coin.height] % TIME_UNIT == TIME_UNIT - 1 and coin.script == OP_TRUE
+    ]
+    if coins and rng.random() < 0.5:
+        tx.inputs.append(Input(rng.choice(coins)))
+    each = tx.inputs[-1]
+    age = ages.get(each.coin().height, 0) // TIME_UNIT
+    each.sequence = min(max(age + rng.choice([-1, 0, 1, 1]), 0), 0xFFFF) | 1 << 22
     tx.version = rng.choice([1, 2, 2, 2, 3, 2**32 - 1])
 
 
@@ -231,6 +241,38 @@ def other_script_sig(rng: random.Random, draft: BlockDraft, tx: TransactionDraft
     _change_input(tx, rng.randrange(len(tx.inputs)), change)
 
 
+def _spend_here(draft: BlockDraft, tx: TransactionDraft, script: bytes, way: Way | None = None) -> TransactionDraft:
+    """A transaction right after ``tx`` that spends a new output of it."""
+    tx.outputs.append((0, script))
+    spender = TransactionDraft([Input(Output(tx, len(tx.outputs) - 1))], [(0, OP_TRUE)])
+    if way is not None:
+        spender.ways[script] = way
+    draft.transactions.insert(draft.transactions.index(tx) + 1, spender)
+    return spender
+
+
+def lax_signature(rng: random.Random, draft: BlockDraft, tx: TransactionDraft) -> None:
+    """A zero too many in it (BIP66)."""
+
+    def change(txin: TxIn) -> TxIn:
+        if txin.witness:
+            return replace(txin, witness=(_padded(txin.witness[0]), txin.witness[1]))
+        size = txin.script_sig[0]
+        return replace(txin, script_sig=push(_padded(txin.script_sig[1 : 1 + size])) + txin.script_sig[1 + size :])
+
+    _change_input(_spend_here(draft, tx, rng.choice([P2PKH, P2WPKH])), 0, change)
+
+
+def _padded(signature: bytes) -> bytes:
+    return bytes((0x30, signature[1] + 1, 2, signature[3] + 1, 0)) + signature[4:]
+
+
+def dummy(rng: random.Random, draft: BlockDraft, tx: TransactionDraft) -> None:
+    """CHECKMULTISIG takes an item too many, which must be null (BIP147); no signature is asked for here."""
+    item = rng.choice([b"\0", b"\0", b"\x51", b"\x01\0", b"\x4c\0"])
+    _spend_here(draft, tx, b"\0" + push(spends.SIGNER.public) + b"\x51\xae", fixed(item))
+
+
 def size_64(rng: random.Random, draft: BlockDraft, tx: TransactionDraft) -> None:
     """As long as an inner node of the merkle tree, or a byte more or less."""
     del tx.inputs[1:]
@@ -267,6 +309,8 @@ TRANSACTION_CHANGES: Final[list[TransactionChange]] = [
     flipped_signature,
     other_witness,
     other_script_sig,
+    lax_signature,
+    dummy,
     size_64,
     long_script,
 ]
@@ -466,14 +510,15 @@ def sigop_cost(rng: random.Random, draft: BlockDraft) -> None:
     spender = TransactionDraft([], [(0, OP_TRUE)])
     left = 4 * MOST_SIGOPS + rng.choice(OFF)
     while left > 0:
-        script = never_run(b"\xae" * min(190, max(left // 80, 1)))
-        if left >= 80 and rng.random() < 0.7:
+        keys, count = rng.choice([(b"", 20), (b"\x50", 20), (b"\x51", 1), (b"\x53", 3), (b"\x60", 16), (b"\0", 20)])
+        script = never_run((keys + b"\xae") * min(95, max(left // (4 * count), 1)))
+        if left >= 4 * count and rng.random() < 0.7:
             cost, output, way = 4 * count_sigops(script, True), p2sh(script), fixed(push(script))
         elif left >= 4 and rng.random() < 0.5:
             script = never_run(b"\x6a" + b"\xad" * min(left // 4, 190))
             cost, output, way = 4 * count_sigops(script, True), p2sh(script), fixed(push(script))
         else:
-            script = never_run(b"\xac" * min(left, 190))
+            script = never_run((keys + b"\xae") * min(left // count, 190) if left >= count else b"\xac" * left)
             cost, output, way = count_sigops(script, True), p2wsh(script), fixed(witness=(script,))
         left -= cost
         first.outputs.append((0, output))
@@ -483,24 +528,23 @@ def sigop_cost(rng: random.Random, draft: BlockDraft) -> None:
 
 
 def weight(rng: random.Random, draft: BlockDraft) -> None:
-    """Fill up to the limit, with witness or without."""
+    """Fill up to the limit, with witness or with a script as well."""
     if not draft.transactions:
         return
-    first = draft.transactions[0]
-    first.outputs.append((0, FUTURE))
     draft.commits = True
-    spender = TransactionDraft([Input(Output(first, len(first.outputs) - 1))], [(0, b"\x6a")])
-    spender.ways[FUTURE] = fixed(witness=(b"\1",))
-    draft.transactions.append(spender)
-    raw = draft.finish()[0][0]
-    stripped = 81 + sum(len(tx.build().encode(with_witness=False)) for tx in draft.transactions)
-    stripped += 69 + len(draft.script_sig) + sum(9 + len(script) for _value, script in draft.outputs) + 38
-    left = MOST_WEIGHT - len(raw) - 3 * stripped
-    spender.built = None
-    if rng.random() < 0.5:
-        spender.outputs[0] = (0, b"\x6a" * (left // 4 - rng.choice([2, 3, 4, 5, 6, 400])))
-        left -= 4 * (len(spender.outputs[0][1]) + 3)
-    spender.ways[FUTURE] = fixed(witness=(b"\1" * max(left - rng.choice([2, 3, 4, 5, 6, 7]), 0),))
+    spender = _spend_here(draft, draft.transactions[0], FUTURE)
+
+    def fill(script_size: int, witness_size: int) -> int:
+        spender.outputs[0] = (0, b"\x6a" * script_size)
+        spender.ways[FUTURE] = fixed(witness=(b"\1" * witness_size,))
+        spender.built = None
+        return parse_block(draft.finish()[0][0]).weight
+
+    script_size = rng.choice([1, 900_000])
+    with suppress(DecodeError):  # something else was done to it before
+        witness_size = MOST_WEIGHT - 5_000 - fill(script_size, 1)
+        witness_size += MOST_WEIGHT + rng.choice(OFF) - fill(script_size, witness_size)
+        fill(script_size, witness_size)
 
 
 def many_transactions(rng: random.Random, draft: BlockDraft) -> None:
@@ -531,8 +575,8 @@ BLOCK_CHANGES: Final[dict[BlockChange, float]] = {
     cut_or_longer: 1,
     other_encoding: 1,
     legacy_sigops: 0.7,
-    sigop_cost: 0.7,
-    weight: 0.25,
+    sigop_cost: 1,
+    weight: 0.6,
     many_transactions: 0.1,
 }
 """By how often."""

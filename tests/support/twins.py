@@ -175,15 +175,15 @@ def disagreement(deliveries: Sequence[Delivery], scripts: ScriptVerifier) -> Dis
     return None
 
 
-def shrink(deliveries: Sequence[Delivery], scripts: ScriptVerifier) -> list[Delivery]:
-    """A shorter list on which the two still disagree, by leaving out ever smaller pieces."""
+def shrink(base: Sequence[Delivery], deliveries: Sequence[Delivery], scripts: ScriptVerifier) -> list[Delivery]:
+    """A shorter list, after ``base``, on which the two still disagree, by leaving out ever smaller pieces."""
     left = list(deliveries)
     size = len(left) // 2
     while size:
         begin = 0
         while begin < len(left):
             without = left[:begin] + left[begin + size :]
-            if disagreement(without, scripts) is not None:
+            if disagreement([*base, *without], scripts) is not None:
                 left = without
             else:
                 begin += size
