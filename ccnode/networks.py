@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ccnode.chain.custom import custom_params
+from ccnode.chain.difficulty import BitcoinDifficulty
 from ccnode.chain.networks import get_params, signet_params
 from ccnode.chain.params import ChainParams, Deployment
 from ccnode.errors import ConfigError
@@ -39,6 +40,8 @@ def network_params(config: Config) -> ChainParams:
         changes["assumevalid"] = config.assumevalid or None
     if config.testactivationheight:
         changes["soft_forks"] = replace(params.soft_forks, **activation_heights(config.testactivationheight))
+    if "bip94" in config.test and isinstance(params.difficulty, BitcoinDifficulty):
+        changes["difficulty"] = replace(params.difficulty, enforce_bip94=True)
     if config.vbparams:
         changes["deployments"] = deployments(params.deployments, config.vbparams)
     if config.fastprune and params.name == "regtest":

@@ -226,7 +226,9 @@ UPLOAD_TARGET = Kind(
     _upload_target, "a number with an optional unit", complaint="Unable to parse -maxuploadtarget: '{}'"
 )
 TEST = Kind(
-    partial(_match, pattern="addrman"), "addrman", complaint='Unrecognised option "{}" provided in -test=<option>.'
+    partial(_match, pattern="addrman|bip94"),
+    "addrman or bip94",
+    complaint='Unrecognised option "{}" provided in -test=<option>.',
 )
 ACTIVATION_HEIGHT = Kind(
     partial(_match, pattern=".*@.*"),
@@ -283,7 +285,9 @@ class Config:
     )
     signetchallenge: bytes | None = _option(None, SCRIPT, "Network", "challenge script of a custom signet, in hex")
     signetseednode: tuple[str, ...] = _list(HOST, "Network", "seed node of a custom signet")
-    test: tuple[str, ...] = _list(TEST, "Network", "addrman: place addresses by a known key (regtest only)")
+    test: tuple[str, ...] = _list(
+        TEST, "Network", "addrman: place addresses by a known key; bip94: rules of testnet4 (regtest only)"
+    )
     testactivationheight: tuple[str, ...] = _list(
         ACTIVATION_HEIGHT, "Network", "NAME@HEIGHT of segwit, bip34, dersig, cltv or csv (regtest only)"
     )

@@ -220,10 +220,13 @@ def test_intervals_have_bounds(name: str) -> None:
 
 def test_test_options_are_for_regtest() -> None:
     assert load_config(["-regtest", "-test=addrman"]).test == ("addrman",)
+    for arguments, timewarps in ((["-regtest"], []), (["-regtest", "-test=bip94"], [144, 288])):
+        rule = network_params(load_config(arguments)).difficulty
+        assert list(rule.timewarp_heights(1, 300)) == timewarps
     with pytest.raises(ConfigError, match=r"^-test=<option> can only be used with regtest$"):
         load_config(["-signet", "-test=addrman"])
-    with pytest.raises(ConfigError, match=r'^Unrecognised option "bip94" provided in -test=<option>\.$'):
-        load_config(["-regtest", "-test=bip94"])
+    with pytest.raises(ConfigError, match=r'^Unrecognised option "bip95" provided in -test=<option>\.$'):
+        load_config(["-regtest", "-test=bip95"])
 
 
 @pytest.mark.parametrize("name", NOT_BUILT)

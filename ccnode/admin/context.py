@@ -168,6 +168,8 @@ class AdminContext:
     """The node's own figures, a JSON object, for getnodestats."""
     blocks: BlockAccess | None = None
     """Blocks and coins; None on a node of headers."""
+    template_made: bool = False
+    """Whether a template for a block was made since the start (getmininginfo)."""
     scan: "Scan | None" = None
     """The look through all coins that is going on (scantxoutset)."""
     active_commands: list[ActiveCommand] = field(default_factory=list)

@@ -4,9 +4,9 @@ A `BlockTemplate` says what consensus asks of the next block: height, time, bits
 committed to. `build_block` puts a coinbase and transactions under a header, and `Grind` looks for a nonce. That takes
 two attempts on regtest, and is not meant for networks where it takes more.
 
-The coinbase follows what Core makes: the height and a zero in its scriptSig, a sequence below the final one with the
-height before as locktime (so that BIP54 would not refuse it), the reward in the first output, and the witness
-commitment in the second.
+The coinbase is what Core makes, byte by byte: the height in its scriptSig, with a zero where that alone is too short, a
+sequence below the final one with the height before as locktime (so that BIP54 would not refuse it), the reward in the
+first output, and the witness commitment in the second.
 
 There is no memory pool, so a template has no transactions but those somebody hands in, and no fees.
 """
@@ -35,6 +35,8 @@ from ccnode.wire.transaction import OutPoint, Transaction, TxIn, TxOut
 MAX_TIMEWARP: Final = 600
 """Seconds that the first block of a period may be before its parent (BIP94)."""
 MAX_NONCE: Final = 0xFFFFFFFF
+MIN_SCRIPT_SIG: Final = 2
+"""Bytes of a coinbase's scriptSig (``bad-cb-length``)."""
 
 _NULL_OUTPOINT: Final = OutPoint(bytes(32), 0xFFFFFFFF)
 _SEQUENCE: Final = 0xFFFFFFFE
@@ -100,7 +102,9 @@ def _coinbase(template: BlockTemplate, script: bytes, transactions: Sequence[Tra
     if template.segwit:
         outputs.append(TxOut(0, commitment_script([b"", *(transaction.wtxid for transaction in transactions)])))
         witness = (_RESERVED,)
-    script_sig = push_number(template.height) + bytes((OP_0,))
+    script_sig = push_number(template.height)
+    if len(script_sig) < MIN_SCRIPT_SIG:
+        script_sig += bytes((OP_0,))
     return Transaction(
         version=_COINBASE_VERSION,
         vin=(TxIn(_NULL_OUTPOINT, script_sig, _SEQUENCE, witness),),

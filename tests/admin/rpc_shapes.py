@@ -198,6 +198,8 @@ CHAINSTATE = {
 }
 MINING_INFO = {
     "blocks": int,
+    "currentblocktx?": int,
+    "currentblockweight?": int,
     "bits": str,
     "difficulty": NUMBER,
     "target": str,

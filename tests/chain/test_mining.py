@@ -63,8 +63,11 @@ def test_subsidy_and_height() -> None:
     template = block_template(REGTEST, _index(REGTEST, height=299), NOW)
     assert (template.height, template.reward) == (300, 50 * COIN // 4)
     coinbase = build_block(template, b"").transactions()[0]
-    assert coinbase.vin[0].script_sig == bytes.fromhex("022c0100")
+    assert coinbase.vin[0].script_sig == bytes.fromhex("022c01")
     assert (coinbase.locktime, coinbase.vin[0].sequence) == (299, 0xFFFFFFFE)
+    for height, script_sig in ((16, "6000"), (17, "0111")):  # two bytes at least
+        template = block_template(REGTEST, _index(REGTEST, height=height - 1), NOW)
+        assert build_block(template, b"").transactions()[0].vin[0].script_sig.hex() == script_sig
 
 
 def test_time_is_after_the_median_and_not_too_far_before_the_parent() -> None:

@@ -47,7 +47,7 @@ def warnings(context: AdminContext) -> list[str]:
 
 def next_template(context: AdminContext) -> BlockTemplate:
     """For a block on top of the tip, at this time, ready for what this node knows."""
-    chain = context.chain
+    chain, context.template_made = context.chain, True
     version = context.version_bits.block_version(chain.index.tip)
     if context.config.blockversion is not None and chain.params.mockable:
         version = context.config.blockversion

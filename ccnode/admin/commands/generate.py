@@ -70,6 +70,8 @@ def generate_to_descriptor(context: AdminContext, num_blocks: int, descriptor: s
 
 def _generate(context: AdminContext, count: int, script: bytes, tries: int) -> list[str]:
     blocks = require_blocks(context.blocks)
+    if tries < 0:
+        raise RpcError(rpc_errors.MISC_ERROR, "JSON integer out of range")
     chain = context.chain
     hashes: list[str] = []
     while len(hashes) < count:

@@ -1,11 +1,16 @@
 """Commands of miners that need no blocks (Core: ``rpc/mining.cpp``)."""
 
+from typing import Final
+
 from ccnode.admin import rpc_errors
 from ccnode.admin.commands.common import NO_COINS, display_hash, hex_bytes, warnings, work_of
 from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import Arg, ArgType, command
 from ccnode.errors import RpcError
 from ccnode.network.hub import breathing
+
+RESERVED_WEIGHT: Final = 8000
+"""Weight units of a block that Core leaves to header and coinbase (``DEFAULT_BLOCK_RESERVED_WEIGHT``)."""
 
 
 @command(
@@ -14,6 +19,8 @@ from ccnode.network.hub import breathing
     help="Returns what a miner wants to know of the chain. There are no transactions to mine.",
     result="""{
   "blocks": n,                       height of the tip
+  "currentblocktx": 0,               transactions of the last template but its coinbase, once there was a template
+  "currentblockweight": n,           its weight, with what is set aside for header and coinbase
   "bits": "hex",
   "difficulty": n,
   "target": "hex",
@@ -37,8 +44,10 @@ def get_mining_info(context: AdminContext) -> dict[str, object]:
     height = index.height(tip)
     time = max(index.median_time_past(tip) + 1, int(context.clock.now()))
     next_bits = params.difficulty.required_bits(index, tip, [time])[0]
+    last_template = {"currentblocktx": 0, "currentblockweight": RESERVED_WEIGHT} if context.template_made else {}
     info: dict[str, object] = {
         "blocks": height,
+        **last_template,
         **work_of(index.bits(tip)),
         "networkhashps": get_network_hash_ps(context, 120, -1),
         "pooledtx": 0,
