@@ -27,7 +27,7 @@ from ccnode.admin.sources import feed_events
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.params import ChainParams
 from ccnode.clock import SystemClock
-from ccnode.errors import ExitStatus
+from ccnode.errors import ExitStatus, StartupError
 from ccnode.network.asmap_health import CHECK_SECONDS as ASMAP_CHECK_SECONDS
 from ccnode.network.asmap_health import log_asmap_health
 from ccnode.network.capture import MessageCapture
@@ -301,7 +301,12 @@ class Node:
         self._closing.callback(self._last_writes)
 
     def _open_blocks(self) -> "BlockSide":
-        from ccnode.blocks import BlockSide  # with its libraries, which a node of headers does without
+        try:
+            from ccnode.blocks import BlockSide  # with its libraries, which a node of headers does without
+        except ModuleNotFoundError as error:
+            raise StartupError(
+                f"blocks need the package {error.name}: pip install 'ccnode[blocks]', or run with --sync=headers"
+            ) from error
 
         blocks = BlockSide(
             self.config,

@@ -91,8 +91,8 @@ def load_kernel() -> Kernel:
         from pbk.capi.library import BITCOINKERNEL_LIB
     except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: the package without its shared object
         raise StartupError(
-            f"blocks cannot be verified without {PACKAGE} ({error}): pip install 'ccnode[blocks]', or run with headers"
-            " only"
+            f"blocks cannot be verified without {PACKAGE} ({error}): pip install 'ccnode[blocks]', or run with"
+            " --sync=headers"
         ) from error
     if found != VERSION:
         raise StartupError(

@@ -131,6 +131,16 @@ def no_ipv6(tmp_path: Path, _stack: ExitStack) -> list[str]:
     return [*REGTEST, "--bind=[::1]:0"]
 
 
+def without(module: str) -> Prepare:
+    """A case of an installation that lacks a package of blocks."""
+
+    def prepare(tmp_path: Path, _stack: ExitStack) -> list[str]:
+        (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{module!r}] = None\n")
+        return list(LOOPBACK)
+
+    return prepare
+
+
 REGTEST = ("--chain=regtest", "--connect=0", "--datadir=data")
 LOOPBACK = (*REGTEST, "--bind=127.0.0.1:0")
 
@@ -186,6 +196,11 @@ CASES = [
         "Total length of network version string",
         arguments(*LOOPBACK, f"--uacomment={'a' * 300}"),
     ),
+    Case(
+        "no siphashc", ExitStatus.FAULT, "pip install 'ccnode[blocks]', or run with --sync=headers", without("siphashc")
+    ),
+    Case("no lmdb", ExitStatus.FAULT, "blocks need the package lmdb: pip install", without("lmdb")),
+    Case("no engine", ExitStatus.FAULT, "without py-bitcoinkernel", without("pbk")),
     Case("data directory is a file", ExitStatus.DATADIR, "data/regtest: Not a directory", file_as_datadir),
     Case(
         "log is a directory",
