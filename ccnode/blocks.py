@@ -146,8 +146,10 @@ class Intake:
     def chain_tx(self, entry: int) -> int:
         return self._table.chain_tx(entry)
 
-    def wait_submit(self, raw: bytes, *, source: int | None = None, requested: bool = True) -> Submitted:
-        return self._engine.wait_submit(raw, source=source, requested=requested)
+    def wait_submit(
+        self, raw: bytes, *, source: int | None = None, requested: bool = True, owed: bool = True
+    ) -> Submitted:
+        return self._engine.wait_submit(raw, source=source, requested=requested, owed=owed)
 
     def unsettled(self, source: int) -> bool:
         return self._engine.unsettled(source)

@@ -122,6 +122,7 @@ class EngineBlocks:
             if self._state.interrupted:
                 raise RpcError(rpc_errors.MISC_ERROR, "the node is stopping")
             start = self._chain_worker.wait_run(_show, self._store, start, visit)
+            self._engine.wait_store_arrived()
         return self._state.coins.best_block
 
     # Taking in

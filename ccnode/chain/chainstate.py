@@ -123,6 +123,25 @@ class Chainstate:
 
     # Storing
 
+    def told_by_header(self, raw: bytes, *, requested: bool = True) -> BlockResult | None:
+        """What becomes of a block into which nobody has to look, since its header says it; None of any other.
+
+        Taking a block of 4 MB apart can cost a second and 80 MB of memory. So that much is spent only on one whose
+        header took work, and which would be stored if it is fine.
+        """
+        form = self._params.header_format
+        if len(raw) < form.size:
+            return None
+        batch = self.chain.check_batch([raw[: form.size]])
+        if batch.verdict is not None:
+            return BlockResult(None, False, BlockVerdict(batch.verdict.result, batch.verdict.reason))
+        n = self._index.find(batch.hashes[0])
+        if n is None:
+            return None
+        if self._index.is_invalid(n):
+            return BlockResult(n, False, BlockVerdict(ValidationResult.CACHED_INVALID, "duplicate-invalid"))
+        return None if self._is_wanted(n, requested) else BlockResult(n, False)
+
     def wait_prepare(self, raw: bytes) -> PreparedBlock:
         """Parse a block and check what can be checked before its turn. Raises `DecodeError`. For any greenlet."""
         arguments = (raw, self._params, self._scripts.passes, self._context_of(raw))
@@ -185,7 +204,7 @@ class Chainstate:
         n, refused = self._accept_header(prepared, min_pow_checked)
         if n is None or refused is not None:
             return BlockResult(n, False, refused)
-        if self.table.have_data(n) or not (requested or self._is_worth_storing(n)):
+        if not self._is_wanted(n, requested):
             return BlockResult(n, False)
         refused = self._wait_place(n, prepared) if n else None
         if refused is None:
@@ -204,6 +223,9 @@ class Chainstate:
         if accepted.verdict is None:
             return accepted.last, None
         return self._index.find(block.hash), BlockVerdict(accepted.verdict.result, accepted.verdict.reason)
+
+    def _is_wanted(self, n: int, requested: bool) -> bool:
+        return not self.table.have_data(n) and (requested or self._is_worth_storing(n))
 
     def _is_worth_storing(self, n: int) -> bool:
         """Whether a block is stored that was not asked for."""
@@ -273,6 +295,8 @@ class Chainstate:
         for _ in range(LOOK_AHEAD):
             if tip.entry == fork:
                 break
+            if self.interrupted:
+                return
             tip.wait_disconnect()
         else:
             return
@@ -281,7 +305,7 @@ class Chainstate:
             if verdict is not None and verdict.result is not ValidationResult.MUTATED:
                 self._mark_invalid(n, verdict)
             self._tell_checked(index.hash(n), verdict, self._sources.pop(n, None))
-            if verdict is not None or self._rank(tip.entry) < self._rank(index.tip):
+            if verdict is not None or self.interrupted or self._rank(tip.entry) < self._rank(index.tip):
                 return
 
     def _rank(self, n: int) -> tuple[int, int, int]:

@@ -6,6 +6,10 @@ this one is connected. Connecting goes a step at a time, with stores in between.
 `Chainstate.on_block_checked`. So that blocks do not pile up, `wait_submit` also waits while `PENDING_BYTES` of blocks
 that could be connected are not.
 
+Taking a block apart is where a stranger could make us work for nothing. So a look at the header comes first, and those
+who were not asked for their blocks share one place in the queue: however many they are, one who was asked waits for
+one of them.
+
 Whoever needs coins and tip to agree hands in a *job*: it runs in the greenlet, when no reorganisation is half done.
 
 If the chain state fails (a full disk, a damaged file), the greenlet ends, ``on_fault`` is told, and whoever waits gets
@@ -39,7 +43,8 @@ PENDING_BYTES: Final = 8_000_000
 """Serialized bytes of blocks that are stored, can be connected, and are not yet, above which submitters wait."""
 
 PREPARING: Final = 4
-"""Blocks that are held in memory, taken apart, until it is their turn to be stored."""
+"""Blocks that are held in memory, taken apart, until it is their turn to be stored; of those that were not asked of
+their senders there is one more. The worst one has 80 MB."""
 
 FLUSH_SECONDS: Final = 600.0
 """Between flushes when nothing forces one: what a crash costs is to connect the blocks since then again."""
@@ -71,12 +76,12 @@ class BlockEngine:
         self.reindexing = False
         """They are our own files, so none can be written."""
         self._preparing = BoundedSemaphore(PREPARING)
+        self._preparing_unasked = BoundedSemaphore(1)
         self._pending: dict[bytes, _Pending] = {}
         self._pending_bytes = 0
         self._sources: Counter[int] = Counter()
         self._verdicts: dict[bytes, BlockVerdict | None] = {}
         self._watched: Counter[bytes] = Counter()
-        self._busy = True
         self._stopping = False
         self._fault: CcnodeError | None = None
         self._flushed_at = clock.steady()
@@ -97,17 +102,19 @@ class BlockEngine:
         *,
         source: int | None = None,
         requested: bool = True,
+        owed: bool = True,
         min_pow_checked: bool = True,
         position: FilePosition | None = None,
     ) -> BlockResult:
         """Check and store a block. Raises `DecodeError` if it is none; see `Chainstate.wait_store` for the rest.
 
-        ``source`` is a number of the caller's: `unsettled` and `Chainstate.on_block_checked` speak of it.
+        ``source`` is a number of the caller's: `unsettled` and `Chainstate.on_block_checked` speak of it. ``owed``:
+        whether the block was asked of this source, and not only of somebody.
         """
         if source is not None:
             self._sources[source] += 1
         try:
-            result = self._wait_stored(raw, source, requested, min_pow_checked, position)
+            result = self._wait_stored(raw, source, requested, owed, min_pow_checked, position)
         finally:
             self._settle(source)
         self._wait_until(lambda: self._pending_bytes <= PENDING_BYTES)
@@ -122,7 +129,7 @@ class BlockEngine:
         self._watched[block_hash] += 1
         try:
             result = self._wait_stored(raw)
-            self._wait_until(lambda: not self._busy or block_hash in self._verdicts)
+            self._wait_until(lambda: block_hash not in self._pending)
             if block_hash not in self._verdicts:
                 return result, result.verdict is not None
             return BlockResult(result.entry, result.new, self._verdicts[block_hash], result.linked), True
@@ -141,12 +148,16 @@ class BlockEngine:
         raw: bytes,
         source: int | None = None,
         requested: bool = True,
+        owed: bool = True,
         min_pow_checked: bool = True,
         position: FilePosition | None = None,
     ) -> BlockResult:
         if position is None:
             self._wait_until(lambda: not self.reindexing)
-        with self._preparing:
+        told = self.state.told_by_header(raw, requested=requested)
+        if told is not None:
+            return told
+        with self._preparing if owed else self._preparing_unasked:
             self._check_alive()
             prepared = self.state.wait_prepare(raw)
             store = partial(
@@ -206,13 +217,16 @@ class BlockEngine:
         lost, self._pending, self._pending_bytes = self._pending, {}, 0
         for pending in lost.values():
             self._settle(pending.source)
-        self._tell_waiting()
 
     # Jobs
 
     def wait_do(self, job: Callable[[], T]) -> T:
         """Run ``job()`` in the greenlet, when the coins are at the published tip. It may call the chain state."""
         return self._wait_in(self._jobs, job)
+
+    def wait_store_arrived(self) -> None:
+        """For a long job that changes nothing: store the blocks that have come meanwhile. They are not connected."""
+        self._run_all(self._stores)
 
     def _wait_in(self, queue: deque[Callable[[], object]], job: Callable[[], T]) -> T:
         self._check_alive()
@@ -228,7 +242,6 @@ class BlockEngine:
                 result.set_exception(error)
 
         queue.append(run)
-        self._busy = True
         self._wake.set()
         self._wait_until(result.ready)
         return result.get()  # type: ignore[no-any-return]
@@ -271,10 +284,8 @@ class BlockEngine:
         moved = state.wait_step()
         if self.pruner is not None:
             self.pruner.wait_prune()
-        if moved or self._stores or self._jobs:
-            self._tell_waiting()
+        if moved:
             return
-        self._busy = False
         self._settle_all()
         left = self._flushed_at + FLUSH_SECONDS - self._clock.steady()
         if left <= 0:
@@ -284,7 +295,6 @@ class BlockEngine:
         elif not (self._stores or self._jobs or self._stopping):
             self._wake.wait(left)
             self._wake.clear()
-        self._busy = True
 
     def _run_all(self, queue: deque[Callable[[], object]]) -> None:
         for _ in range(len(queue)):

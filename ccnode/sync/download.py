@@ -94,10 +94,13 @@ class Blocks(Protocol):
         """Transactions up to and in the block; 0 where an ancestor's block is missing."""
         ...
 
-    def wait_submit(self, raw: bytes, *, source: int | None = None, requested: bool = True) -> Submitted:
+    def wait_submit(
+        self, raw: bytes, *, source: int | None = None, requested: bool = True, owed: bool = True
+    ) -> Submitted:
         """Check and store a block; returns before it is connected.
 
         ``source`` is the peer that sent it. A block that was not requested is stored only if it may soon be of use.
+        Blocks that are not ``owed``, that is asked of this very peer, are looked at one at a time.
         Raises `DecodeError` if the bytes are no block.
         """
         ...

@@ -97,7 +97,7 @@ class BlockReceipt:
         download, state = self._download, self._download.peers[peer.id]
         with download.unread(state, owed):
             download.fill(state, self._clock.now())
-            result = self._wait_submit(peer, raw, block_hash, requested=requested)
+            result = self._wait_submit(peer, raw, block_hash, requested=requested, owed=owed is not None)
             now, entry = self._clock.now(), self._index.find(block_hash)
             if entry is not None and self._blocks.have_data(entry):
                 download.stored(entry, now)
@@ -108,10 +108,12 @@ class BlockReceipt:
         if result is not None and result.verdict is not None:
             self._judge(peer, block_hash, result.verdict)
 
-    def _wait_submit(self, peer: Peer, raw: bytes, block_hash: bytes, *, requested: bool) -> Submitted | None:
+    def _wait_submit(
+        self, peer: Peer, raw: bytes, block_hash: bytes, *, requested: bool, owed: bool
+    ) -> Submitted | None:
         """What became of the block; None if the bytes are none."""
         try:
-            return self._blocks.wait_submit(raw, source=peer.id, requested=requested)
+            return self._blocks.wait_submit(raw, source=peer.id, requested=requested, owed=owed)
         except DecodeError as error:
             log.debug("peer=%d block %s dropped: %s", peer.id, block_hash[::-1].hex(), error)
             return None

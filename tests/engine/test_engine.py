@@ -170,8 +170,75 @@ def test_processing_waits_for_the_verdict(room: EngineRoom) -> None:
 
 def test_bytes_that_are_no_block(room: EngineRoom) -> None:
     with pytest.raises(DecodeError):
-        room.engine.wait_submit(bytes(80) + b"\x05", source=1)
+        room.engine.wait_submit(room.maker.block()[:-1], source=1)
     assert not room.engine.unsettled(1)
+
+
+def test_a_block_is_not_taken_apart_if_its_header_tells_enough(
+    room: EngineRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stale = room.maker.clone().block(extra_nonce=1)
+    for raw in room.maker.extend(3):
+        room.engine.wait_process(raw)
+    monkeypatch.setattr(room.state, "wait_prepare", None)
+    no_work = bytearray(room.maker.clone().block())
+    while room.params.header_format.hash(bytes(no_work[:80]))[31] < 0x80:
+        no_work[76] += 1
+    refused = room.engine.wait_submit(bytes(no_work))
+    assert refused.verdict is not None
+    assert refused.verdict.reason == "high-hash"
+    known = room.engine.wait_submit(room.maker.blocks[-1])
+    assert (known.new, known.verdict) == (False, None)
+    room.chain.accept([stale[:80]])
+    unwanted = room.engine.wait_submit(stale, requested=False)
+    assert (unwanted.new, unwanted.verdict) == (False, None), "less work than the tip"
+    room.chain.invalidate(room.entry(room.params.header_format.hash(stale[:80])))
+    marked = room.engine.wait_submit(stale)
+    assert marked.verdict is not None
+    assert marked.verdict.result is ValidationResult.CACHED_INVALID
+
+
+def test_however_many_send_what_nobody_asked_them_for_one_who_was_asked_is_next(
+    room: EngineRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[bytes] = []
+    gate = gevent.event.Event()
+    prepare = room.state.wait_prepare
+
+    def wait_prepare(raw: bytes) -> PreparedBlock:
+        prepared.append(raw)
+        if raw != asked:
+            gate.wait()
+        return prepare(raw)
+
+    monkeypatch.setattr(room.state, "wait_prepare", wait_prepare)
+    strangers = [room.maker.clone().block(extra_nonce=i) for i in range(1, 21)]
+    asked = room.maker.block()
+    tasks = [gevent.spawn(room.engine.wait_submit, raw, source=i, owed=False) for i, raw in enumerate(strangers)]
+    eventually(lambda: len(prepared) == 1)
+    assert room.engine.wait_submit(asked, source=99).new
+    assert prepared == [strangers[0], asked]
+    tasks[5].kill()  # a peer that is gone leaves its place
+    gate.set()
+    gevent.joinall(tasks, raise_error=True)
+    assert len(prepared) == 20
+    eventually(lambda: not any(map(room.engine.unsettled, range(100))))
+
+
+def test_blocks_are_stored_while_a_long_job_runs(room: EngineRoom) -> None:
+    room.engine.wait_process(room.maker.block())
+    raw = room.maker.block()
+
+    def job() -> int:
+        submitted = gevent.spawn(room.engine.wait_submit, raw)
+        while not submitted.ready():
+            gevent.sleep(0.001)
+            room.engine.wait_store_arrived()
+        assert submitted.get().new
+        return room.height
+
+    assert room.engine.wait_do(job) == 1, "stored, not connected"
+    eventually(lambda: room.height == 2)
 
 
 def test_jobs_see_coins_and_tip_agree(room: EngineRoom) -> None:

@@ -80,7 +80,9 @@ class MemoryBlocks:
         meanwhile, self.meanwhile = self.meanwhile, lambda: None
         meanwhile()
 
-    def wait_submit(self, raw: bytes, *, source: int | None = None, requested: bool = True) -> Outcome:
+    def wait_submit(
+        self, raw: bytes, *, source: int | None = None, requested: bool = True, owed: bool = True
+    ) -> Outcome:
         header, body = raw[:HEADER_SIZE], raw[HEADER_SIZE:]
         block_hash = self._chain.format.hash(header)
         self.submitted.append(block_hash)
