@@ -3,7 +3,8 @@
 One peer may announce a message of 4 MB and send it as slowly as it likes; a thousand of them would cost 4 GB. So who
 receives a large message first claims its announced size, and waits while that is not to be had; a peer that waits is
 not read, and TCP tells it so. Claims are granted in order. Who has held one for `HOLD_SECONDS` while others wait is
-disconnected, the longest holder first: slow senders hold up the others for a while, but not for good.
+disconnected, the longest holder first: slow senders hold up the others for a while, but not for good. Once the message
+is *complete* it is our turn: a block may wait long for others to be connected, which is not its sender's fault.
 
 What is taken off a socket ahead of its turn counts too, and may take only a half: it can wait for long, and nobody
 depends on it. Small messages are not counted: they are bounded per peer, by what is read from a socket at once.
@@ -37,6 +38,8 @@ class Claim:
     """Set when it is granted or given back."""
     granted_at: float = 0.0
     """Steady seconds."""
+    complete: bool = False
+    """The message has come, and is being handled."""
 
 
 class ReceiveBudget:
@@ -90,6 +93,6 @@ class ReceiveBudget:
             claim.settled.set()
 
     def _drop_longest_holder(self) -> None:
-        holder = next(iter(self._held))  # in the order of granting
-        if self._clock.steady() - holder.granted_at >= HOLD_SECONDS:
+        holder = next((claim for claim in self._held if not claim.complete), None)  # in the order of granting
+        if holder is not None and self._clock.steady() - holder.granted_at >= HOLD_SECONDS:
             holder.drop("its large message holds up others")

@@ -157,7 +157,8 @@ class Connection(Peer):
         self.disconnect_reason = reason
         if self._drained is not None:
             self._drained.set()
-        self._release_claim()
+        if self._claim is not None and not self._claim.complete:  # else its message is still in memory
+            self._release_claim()
         self._shutdown(socket.SHUT_RD)
         self._on_closing(self)
 
@@ -194,6 +195,8 @@ class Connection(Peer):
             if frame is None:
                 self._fill()
             else:
+                if self._claim is not None:
+                    self._claim.complete = True
                 deliver(self, frame)
                 if self._claim is not None:
                     self._release_claim()

@@ -304,6 +304,8 @@ class ConnectionManager:
             return
         if self._rooms.sync.owes_verdict(peer) and command != Block.command:
             self._rooms.sync.wait_verdict(peer)
+            if peer.closing:  # for that block, perhaps
+                return
         self._handling = peer
         handler(peer, message)
         self._handling = None

@@ -55,6 +55,18 @@ def test_claims_are_granted_in_order() -> None:
     assert till.budget.used == 0
 
 
+def test_who_has_sent_everything_is_not_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HOLD_SECONDS", 0.01)
+    till = Till(100)
+    till.claim(1, 50)
+    till.claim(2, 50)
+    till.claims[1].complete = True
+    till.clock.advance(1)
+    till.claim(3, 50)
+    eventually(lambda: till.granted == [1, 2, 3])
+    assert till.dropped == [2]
+
+
 def test_who_gives_up_makes_way_for_the_next() -> None:
     till = Till(100)
     for name, size in ((1, 60), (2, 50), (3, 40)):
