@@ -105,6 +105,8 @@ def test_missing_and_twice_spent() -> None:
     assert reason(block_of(spend(ONE)), {}) == "bad-txns-inputs-missingorspent"
     twice = block_of(spend(ONE), spend(ONE, values=(1,)))
     assert reason(twice, {ONE: coin()}) == "bad-txns-inputs-missingorspent"
+    same = spend(ONE)
+    assert reason(block_of(same, same), {ONE: coin()}) == "bad-txns-inputs-missingorspent"
 
 
 @pytest.mark.parametrize(("height", "fine"), [(HEIGHT - 99, False), (HEIGHT - 100, True), (HEIGHT, False)])
