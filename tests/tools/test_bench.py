@@ -17,6 +17,8 @@ FIRST_LINES = {
     "addrman": "The address manager",
     "scale": "Scale: one node and 100 peers",
     "scripts": "Scripts of a block",
+    "connect": "Connecting a block",
+    "sync": "Blocks downloaded and validated",
     "coins": "Coins: a store of 20,000",
     "shell": "The shell",
     "crawl": "A crawl of 200 addresses",

@@ -18,6 +18,7 @@ from tools.bench import (
     shell,
     stages,
     startup,
+    sync_blocks,
 )
 from tools.bench.universe import MIXES
 
@@ -35,6 +36,7 @@ BENCHES: dict[str, tuple[str, Callable[[bool], None]]] = {
     "crawl": ("a census of a simulated internet", crawl.run),
     "scripts": ("verification of a block's scripts on threads", scripts.run),
     "connect": ("a block connected, beside Bitcoin Core's library", connect.run),
+    "sync": ("blocks downloaded and validated over loopback, beside bcoin", sync_blocks.run),
     "coins": ("the coins beyond their cache, under several flags of LMDB", coins.run),
     "shell": ("the shell's prompt, completion and commands", shell.run),
 }
