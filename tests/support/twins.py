@@ -53,12 +53,15 @@ class Disagreement(AssertionError):
 class Twins:
     """Both on regtest, with everything in memory but block files below ``directory``."""
 
-    def __init__(self, directory: Path, scripts: ScriptVerifier) -> None:
+    def __init__(self, directory: Path, scripts: ScriptVerifier, cache_bytes: int = 10_000_000) -> None:
+        """``cache_bytes``: of coins that we keep in memory; with 1 they go through the store at every step."""
         self.reasons: Counter[str] = Counter()
         """Verdicts by reason; `FINE` for the blocks that were connected, `UNREADABLE` for bytes that are none."""
         self.deepest = 0
         """Blocks that one delivery disconnected."""
-        self._room = ChainRoom(directory / "ours", REGTEST, scripts=scripts, clock=ManualClock(NOW))
+        self._room = ChainRoom(
+            directory / "ours", REGTEST, scripts=scripts, clock=ManualClock(NOW), cache_bytes=cache_bytes
+        )
         # With no thread of its own the library verifies scripts before it looks at the next transaction. A node has
         # threads, and so do we.
         self._kernel = KernelChain(directory / "kernel", "regtest", worker_threads=1)
@@ -113,6 +116,12 @@ class Twins:
         self.reasons.update(reason for _result, reason in our_verdicts.values())
         self.deepest = max(self.deepest, sum(way == "down" for way, _height in room.moves))
         return ours.verdict.reason if ours.verdict else FINE
+
+    def restart(self) -> None:
+        """Ours only: closed, and opened again from what it wrote."""
+        self._room.state.wait_flush()
+        self._room.crash()
+        self._same("tip after a restart", self._room.tip, self._kernel.tip)
 
     def compare_coins(self, heights: range) -> None:
         """What the active blocks at ``heights`` spent, as far as there are such; and all coins."""
