@@ -251,7 +251,7 @@ def test_a_block_in_every_verbosity(node: BlockNode) -> None:
         "version": 2,
         "locktime": 101,
         "sequence": 0xFFFFFFFE,
-        "coinbase": "016600",
+        "coinbase": "0166",
         "witness": "00" * 32,
     }
     two, three = call(node, "getblock", tip, 2), call(node, "getblock", tip, 3)
