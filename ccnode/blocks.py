@@ -56,7 +56,7 @@ class BlockSide:
         self._parts = open_blocks(options, chain, folder, clock, sync_headers=sync_headers, on_fault=on_fault)
         self.engine = self._parts.engine
         self.intake = Intake(self.engine)
-        self._reader = BlockReader(chain.index, self.engine.state.table, self._parts.files, self._parts.reader)
+        self._reader = BlockReader(chain, self.engine.state.table, self._parts.files, self._parts.reader)
         self._filters: BlockFilters | None = None
         if config.blockfilterindex:
             self._filters = self._open_filters(on_fault)

@@ -1,11 +1,13 @@
 """Stored blocks for those who serve and show them, read on a thread of their own.
 
 What may be gone by the time it is read, because the node prunes, is None; anything else that cannot be read is a fault
-of the store.
+of the store. That it is the right block is told by its header; what may have happened to the rest, whoever needs to
+know finds out (as in Core, which serves the bytes as they are).
 """
 
 from ccnode.chain.block_table import BlockTable
-from ccnode.chain.index import HeaderIndex
+from ccnode.chain.formats import HeaderFormat
+from ccnode.chain.headers import HeaderChain
 from ccnode.chain.ports import BlockStore, FilePosition, Worker
 from ccnode.chain.undo import decode_undo
 from ccnode.errors import StorageError
@@ -14,8 +16,9 @@ from ccnode.errors import StorageError
 class BlockReader:
     """A `ccnode.sync.serve_blocks.StoredBlocks`, and more of the kind."""
 
-    def __init__(self, index: HeaderIndex, table: BlockTable, files: BlockStore, worker: Worker) -> None:
-        self._index = index
+    def __init__(self, chain: HeaderChain, table: BlockTable, files: BlockStore, worker: Worker) -> None:
+        self._index = chain.index
+        self._format = chain.format
         self._table = table
         self._files = files
         self._worker = worker
@@ -30,7 +33,7 @@ class BlockReader:
         if position is None:
             return None
         try:
-            return self._worker.wait_run(self._files.read, position)
+            return self._worker.wait_run(_read, self._files, position, self._index.hash(entry), self._format)
         except StorageError:
             if self._table.have_data(entry):
                 raise
@@ -47,6 +50,13 @@ class BlockReader:
             if self._table.have_undo(entry):
                 raise
             return None
+
+
+def _read(files: BlockStore, position: FilePosition, block_hash: bytes, form: HeaderFormat) -> bytes:
+    raw = files.read(position)
+    if form.hash(raw[: form.size]) != block_hash:
+        raise StorageError(f"block {block_hash[::-1].hex()} is damaged in its file; start once with --reindex")
+    return raw
 
 
 def _read_undo(files: BlockStore, position: FilePosition, block_hash: bytes) -> list[list[bytes]]:

@@ -92,6 +92,7 @@ class BlockFilters:
         self._chain.subscribe(self._tip_changed)
         self._task = gevent.spawn(self._run)
         self._task.name = "block filters"
+        self._task.link_exception(lambda task: self._on_fault(task.exception))
 
     def close(self) -> None:
         """Write what is made, and close the index."""
@@ -155,7 +156,7 @@ class BlockFilters:
                     self._best = self._entries.tip
                     self._kept.clear()
                     self._wake.wait()
-        except StorageError as error:
+        except CcnodeError as error:
             self._on_fault(error)
 
     def _next_entries(self) -> Sequence[int]:

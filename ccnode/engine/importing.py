@@ -13,6 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+import gevent
+
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.ports import FilePosition, Worker
 from ccnode.engine.engine import BlockEngine
@@ -25,6 +27,7 @@ Record = tuple[FilePosition | None, bytes]
 Records = Callable[[], Iterator[Record]]
 """Begins to read: each block, and where it is if that is in our own files."""
 
+_TINY_SLEEP: Final = 1e-6  # seconds; others go on, sockets included
 _AT_A_TIME: Final = 16  # blocks read in one job, so that no job takes long
 
 
@@ -80,6 +83,7 @@ class Importer:
             waiting.setdefault(chain.format.parse(header).prev, []).append(header)
         known = [prev for prev in waiting if chain.index.find(prev) is not None]
         while known:
+            gevent.sleep(_TINY_SLEEP)
             for header in waiting.pop(known.pop(), ()):
                 block_hash = chain.format.hash(header)
                 if chain.accept([header], hashes=[block_hash]).verdict is None:

@@ -45,7 +45,7 @@ class BlockNode(TestNode):
         self.pruned: list[int] = []
         self.filters: BlockFilters | None = None
         self._directory, self._worker, self._prune_target = directory, worker, prune_target
-        self._reader = BlockReader(self.chain.index, self.state.table, self.files, worker)
+        self._reader = BlockReader(self.chain, self.state.table, self.files, worker)
         self._set_blocks()
 
     def _set_blocks(self) -> None:

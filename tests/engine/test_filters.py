@@ -13,7 +13,7 @@ from ccnode.chain.headers import HeaderChain
 from ccnode.chain.networks import REGTEST
 from ccnode.engine import filters as filters_module
 from ccnode.engine.filters import BlockFilters
-from ccnode.errors import StorageError
+from ccnode.errors import DecodeError, StorageError
 from ccnode.storage.filter_index import FilterIndex
 from ccnode.storage.key_value import MemoryStore
 from ccnode.wire.blocks import Block
@@ -211,4 +211,17 @@ def test_what_is_not_indexed_has_no_answer(tmp_path: Path, line: HeaderLine) -> 
     assert room.filters.wait_filter(room.entry(stale.tip)) is None
     assert room.filters.wait_hashes([line.tip, stale.tip]) is None
     assert room.filters.wait_headers([]) == []
+    room.filters.close()
+
+
+@pytest.mark.parametrize("error", [ValueError("a defect"), DecodeError("no block")])
+def test_whatever_ends_the_indexing_is_told(tmp_path: Path, line: HeaderLine, error: Exception) -> None:
+    room = Room(tmp_path, line)
+
+    def broken(_entry: int) -> bytes:
+        raise error
+
+    room.filters._bodies.wait_read = broken  # type: ignore[method-assign]
+    room.settle()
+    assert room.faults == [error]
     room.filters.close()

@@ -18,7 +18,7 @@ from tests.support.chainstate import ChainRoom, ImmediateWorker
 
 
 def index_of(folder: Path, room: ChainRoom, faults: list[BaseException]) -> BlockFilters:
-    reader = BlockReader(room.chain.index, room.state.table, room.files, ImmediateWorker())
+    reader = BlockReader(room.chain, room.state.table, room.files, ImmediateWorker())
     filters = open_block_filters(folder, room.chain, reader, faults.append)
     room.state.on_connected(filters.connected)
     filters.start()
