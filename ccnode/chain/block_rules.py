@@ -18,8 +18,8 @@ In its place in the chain:
 4. the weight (``bad-blk-weight``), last, because before 3 somebody could have padded a good block with witness
 
 A block's hash covers its header only. So whoever sends other transactions under a good header must not spoil it: a
-verdict `MUTATED`, and any other of the first list, never marks the header invalid. `is_mutated` is the quick test at
-the door for a block from a peer.
+verdict `MUTATED`, and any other of the first list, never marks the header invalid. `is_mutated` asks for nothing else:
+a block that passed once needs no more when it is read again.
 
 The block signature of a signet (BIP325, `ccnode.chain.signet`) belongs between 1 and 2 of the first list; checking it
 runs a script, so the caller does.
@@ -84,16 +84,17 @@ def check_block(
 ) -> BlockVerdict | None:
     """What is wrong with a block by itself; None if nothing. ``check_pow``: the proof of work as well.
 
-    ``passes`` is a quicker way to a yes: where it says so, nothing but the proof of work is looked at here.
+    ``passes`` is a quicker way to a yes: where it says so, nothing but proof of work and size is looked at here.
     """
     if check_pow and not _proves_work(block, params):
         return BlockVerdict(ValidationResult.INVALID_HEADER, "high-hash", "proof of work failed")
-    if passes is not None and passes(block):
+    most = MAX_BLOCK_WEIGHT // WITNESS_SCALE_FACTOR
+    fits = 1 <= len(block) <= most and block.stripped_size <= most
+    if passes is not None and fits and passes(block):
         return None
     if verdict := check_merkle_root(block):
         return verdict
-    most = MAX_BLOCK_WEIGHT // WITNESS_SCALE_FACTOR
-    if not 1 <= len(block) <= most or block.stripped_size > most:
+    if not fits:
         return _refused("bad-blk-length", "size limits failed")
     if not block.is_coinbase(0):
         return _refused("bad-cb-missing", "first tx is not coinbase")

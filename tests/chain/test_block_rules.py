@@ -78,6 +78,15 @@ def test_size():
         assert checked([coinbase(outputs=[TxOut(0, b"\x6a" * (size - overhead))])]) == expected
 
 
+def test_a_quicker_yes_is_not_asked_of_what_is_too_large():
+    """It does not know a network's header."""
+    overhead = len(block_bytes([coinbase(outputs=[TxOut(0, b"\x6a" * 70_000)])])) - 70_000
+    raw = block_bytes([coinbase(outputs=[TxOut(0, b"\x6a" * (1_000_000 - overhead))])])
+    longer = parse_block(raw[:80] + bytes(32) + raw[80:], 112, bytes(32))
+    assert found(check_block(parse_block(raw), REGTEST, passes=lambda _block: True)) is None
+    assert found(check_block(longer, REGTEST, passes=lambda _block: True)) == ("bad-blk-length", CONSENSUS)
+
+
 def test_coinbase_comes_first_and_alone():
     assert checked([spend()]) == ("bad-cb-missing", CONSENSUS)
     assert checked([spend(), coinbase()]) == ("bad-cb-missing", CONSENSUS)
