@@ -195,6 +195,7 @@ def custom_params(mapping: Mapping[str, Any]) -> ChainParams:
         "dns_seeds": (),
         "fixed_seeds": (),
         "bip34_hash": None,
+        "tx_history": None,
         "assumed_blocks_gb": 0,
         "assumed_coins_gb": 0,
         "headers_only": False,

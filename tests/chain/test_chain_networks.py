@@ -109,7 +109,7 @@ def test_custom_network_takes_over_the_rest():
     assert params.dns_seeds == ()
     own = custom_params({"name": "own", "base": "main"})
     assert own.soft_forks == MAINNET.soft_forks
-    assert (own.minimum_chain_work, own.assumevalid, own.dns_seeds) == (0, None, ())
+    assert (own.minimum_chain_work, own.assumevalid, own.dns_seeds, own.tx_history) == (0, None, (), None)
 
 
 def test_every_key_of_a_custom_network():
