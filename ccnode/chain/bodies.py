@@ -66,7 +66,7 @@ class Bodies:
             self._coming[n] = self._worker.start(self._read, *self._wanted(n))
 
     def forget(self, n: int) -> None:
-        """The block of entry ``n`` was connected: it need not be kept."""
+        """The block of entry ``n`` need not be kept: it was connected."""
         prepared = self._kept.pop(n, None)
         if prepared is not None:
             self._kept_bytes -= len(prepared.block.raw)
@@ -86,6 +86,7 @@ class Bodies:
         return self._worker.wait_run(_read_undo, self._files, position, block_hash)
 
     def _keep(self, n: int, prepared: PreparedBlock) -> None:
+        self.forget(n)  # from before it was pruned
         self._kept[n] = prepared
         self._kept_bytes += len(prepared.block.raw)
         while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
