@@ -106,6 +106,7 @@ class Node:
         if config.mocktime is not None:
             self.clock.set_mock_time(config.mocktime)
         self.exit_status = ExitStatus.OK
+        self.blocks: BlockSide | None = None
         self._stop_requested = Event()
         self._closing = ExitStack()
         self.datadir = DataDir(config.folder)
@@ -118,7 +119,8 @@ class Node:
         if self.http is not None:
             self._closing.callback(self.http.close)  # if the start fails; see also `start`
         self._open_stores()
-        self.blocks = self._open_blocks() if validates_blocks(self.config, self.params) else None
+        if validates_blocks(self.config, self.params):
+            self.blocks = self._open_blocks()
         self.timers = Timers(self.clock)
         self._wire_peers()
         self._wire_admin()
@@ -260,6 +262,8 @@ class Node:
     def stop(self) -> None:
         """Ask the node to end; returns at once, and may be called from anywhere on the hub."""
         self._stop_requested.set()
+        if self.blocks is not None:
+            self.blocks.engine.interrupt()
 
     def wait(self) -> ExitStatus:
         """Return when the node is to end, with what the process should end with."""

@@ -301,9 +301,14 @@ class BlockEngine:
             queue.popleft()()
             self._tell_waiting()
 
+    def interrupt(self) -> None:
+        """The node is to stop: jobs that take long end early. Somebody may wait for one before `wait_close` comes."""
+        self.state.interrupted = True
+
     def wait_close(self) -> None:
         """End the greenlet after the step it is at, with a flush; a second call does nothing."""
-        self._stopping = self.state.interrupted = True
+        self.interrupt()
+        self._stopping = True
         self._wake.set()
         if self._greenlet is not None:
             self._greenlet.join()
