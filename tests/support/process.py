@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,18 @@ class NodeProcess:
     """``ccnode --chain=CHAIN --datadir=DIR ARGUMENTS``, run as a user would."""
 
     def __init__(
-        self, datadir: Path, *arguments: str, chain: str = "regtest", wait: bool = True, automatic: bool = False
+        self,
+        datadir: Path,
+        *arguments: str,
+        chain: str = "regtest",
+        wait: bool = True,
+        automatic: bool = False,
+        program: Sequence[str] = (sys.executable, "-m", "ccnode"),
     ) -> None:
-        """:param automatic: let the node choose its peers; otherwise it has only those that ``connect`` names."""
+        """:param automatic: let the node choose its peers; otherwise it has only those that ``connect`` names.
+        :param program: what to run, if it is not the node itself
+        """
+        self.program = program
         self.automatic = automatic
         self.datadir = datadir
         self.chain = chain
@@ -34,7 +44,7 @@ class NodeProcess:
             self.wait_ready()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "ccnode", f"--chain={self.chain}", f"--datadir={self.datadir}"]
+        command = [*self.program, f"--chain={self.chain}", f"--datadir={self.datadir}"]
         defaults = [] if any("bind" in text or "listen" in text for text in self.arguments) else ["--bind=127.0.0.1:0"]
         defaults += [] if any("sync" in text for text in self.arguments) else ["--sync=headers"]
         alone = not self.automatic and not any("connect" in text for text in self.arguments)
