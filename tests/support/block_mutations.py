@@ -256,7 +256,9 @@ def lax_signature(rng: random.Random, draft: BlockDraft, tx: TransactionDraft) -
 
     def change(txin: TxIn) -> TxIn:
         if txin.witness:
-            return replace(txin, witness=(_padded(txin.witness[0]), txin.witness[1]))
+            return replace(txin, witness=(_padded(txin.witness[0]), *txin.witness[1:]))
+        if not txin.script_sig:  # its coin became another
+            return txin
         size = txin.script_sig[0]
         return replace(txin, script_sig=push(_padded(txin.script_sig[1 : 1 + size])) + txin.script_sig[1 + size :])
 
