@@ -29,7 +29,7 @@ from ccnode.chain.block_rules import MAX_BLOCK_SIGOPS_COST, BlockContext
 from ccnode.chain.index import HeaderIndex
 from ccnode.chain.money import MAX_MONEY, subsidy
 from ccnode.chain.params import ChainParams
-from ccnode.chain.script import MAX_SCRIPT_SIZE, input_sigop_cost, legacy_sigops
+from ccnode.chain.script import MAX_SCRIPT_SIZE, count_sigops, input_sigop_cost, legacy_sigops
 from ccnode.chain.script_flags import ScriptFlag
 from ccnode.chain.transaction_rules import (
     SEQUENCE_LOCKTIME_DISABLE_FLAG,
@@ -65,10 +65,14 @@ BIP30_REPEATED: Final = frozenset(
 _head: Final = Struct("<Iq")
 _OP_RETURN: Final = b"\x6a"
 _INDEXES: Final = tuple(i.to_bytes(4, "little") for i in range(256))
-_KEY_HASH_COIN: Final = b"\x00\x14"
 _SCRIPT: Final = 12  # offset of the script in a coin
-_COUNTED_SIZES: Final = frozenset({_SCRIPT + 22, _SCRIPT + 23, _SCRIPT + 34})
-"""Of coins with P2WPKH, P2SH and P2WSH scripts: no others make their spender's witness or scriptSig count."""
+_KEY_HASH_SIZE, _SCRIPT_HASH_SIZE = _SCRIPT + 22, _SCRIPT + 34
+_KEY_HASH_START, _SCRIPT_HASH_START, _TAPROOT_START = b"\x00\x14", b"\x00\x20", b"\x51\x20"
+_COUNTED_SIZES: Final = frozenset({_KEY_HASH_SIZE, _SCRIPT + 23, _SCRIPT_HASH_SIZE})
+"""Of coins with P2WPKH, P2SH and P2WSH scripts: no others make their spender's witness or scriptSig count.
+
+P2TR scripts are as long as P2WSH scripts, and count nothing here.
+"""
 
 NO_TIMES: Final[Mapping[int, int]] = {}
 
@@ -194,16 +198,19 @@ def _sigop_cost(block: ParsedBlock, spent: Sequence[Sequence[bytes]], flags: int
     script_sigs, outputs = chain.from_iterable(block.script_sigs[:count]), chain.from_iterable(block.outputs[:count])
     cost = WITNESS_SCALE_FACTOR * legacy_sigops(script_sigs, outputs)
     for i, coins in enumerate(spent, 1):
+        witnesses = block.witnesses[i]
         for j, coin in enumerate(coins):
-            if len(coin) not in _COUNTED_SIZES:
+            size = len(coin)
+            if size not in _COUNTED_SIZES or coin.startswith(_TAPROOT_START, _SCRIPT):
                 continue
-            if segwit and len(coin) == _SCRIPT + 22 and coin.startswith(_KEY_HASH_COIN, _SCRIPT):
+            witness = witnesses[j] if witnesses else ()
+            if segwit and size == _KEY_HASH_SIZE and coin.startswith(_KEY_HASH_START, _SCRIPT):
                 cost += 1
-                continue
-            witnesses = block.witnesses[i]
-            cost += input_sigop_cost(
-                block.script_sigs[i][j], coin[_SCRIPT:], witnesses[j] if witnesses else (), p2sh=p2sh, segwit=segwit
-            )
+            elif segwit and size == _SCRIPT_HASH_SIZE and coin.startswith(_SCRIPT_HASH_START, _SCRIPT):
+                cost += count_sigops(witness[-1], accurate=True) if witness else 0
+            else:
+                script_sig = block.script_sigs[i][j]
+                cost += input_sigop_cost(script_sig, coin[_SCRIPT:], witness, p2sh=p2sh, segwit=segwit)
     return cost
 
 

@@ -162,7 +162,9 @@ def legacy_sigops(script_sigs: Iterable[bytes], outputs: Iterable[tuple[int, byt
     """Signature operations of many scripts as they stand, 0.25 microseconds each where they follow a template."""
     count = 0
     for script in script_sigs:
-        if script and (second := script[0] + 1) <= OP_PUSHDATA1:
+        if not script:
+            continue
+        if (second := script[0] + 1) <= OP_PUSHDATA1:
             size = len(script)
             if second == size:
                 continue  # one push: P2SH around a witness program
@@ -173,7 +175,7 @@ def legacy_sigops(script_sigs: Iterable[bytes], outputs: Iterable[tuple[int, byt
         size = len(script)
         if size == 25 and script[0] == OP_DUP and script[:3] == _P2PKH_START and script[23:] == _P2PKH_END:
             count += 1
-        elif _WITNESS_SIZES.get(script[:2]) != size and not is_p2sh(script):
+        elif _WITNESS_SIZES.get(script[:2]) != size and _SIGOP(script) and not is_p2sh(script):
             count += count_sigops(script, False)
     return count
 
