@@ -45,6 +45,9 @@ MIN_BLOCKS_TO_KEEP: Final = 288
 LOOK_AHEAD: Final = 32
 """Blocks of a branch that are connected before the best candidate is chosen again."""
 
+SMALL_BLOCK: Final = 10_000
+"""Bytes; taking one apart and checking it takes less than a millisecond: as much as handing it to a busy worker."""
+
 Checked = Callable[[bytes, BlockVerdict | None, int | None], None]
 
 
@@ -142,10 +145,13 @@ class Chainstate:
             return BlockResult(n, False, BlockVerdict(ValidationResult.CACHED_INVALID, "duplicate-invalid"))
         return None if self._is_wanted(n, requested) else BlockResult(n, False)
 
-    def wait_prepare(self, raw: bytes) -> PreparedBlock:
-        """Parse a block and check what can be checked before its turn. Raises `DecodeError`. For any greenlet."""
+    def wait_prepare(self, raw: bytes, worker: Worker | None = None) -> PreparedBlock:
+        """Parse a block and check what can be checked before its turn. Raises `DecodeError`. For any greenlet.
+
+        ``worker``: another than the chain state's, which others need.
+        """
         arguments = (raw, self._params, self._scripts.passes, self._context_of(raw))
-        prepared = self._worker.wait_run(prepare_block, *arguments)
+        prepared = (worker or self._worker).wait_run(prepare_block, *arguments)
         return prepared if self._params.signet_challenge is None else self._wait_signed(prepared)
 
     def _wait_signed(self, prepared: PreparedBlock) -> PreparedBlock:
@@ -320,7 +326,7 @@ class Chainstate:
 
     def _mark_invalid(self, n: int, verdict: BlockVerdict) -> None:
         block_hash = self._index.hash(n)[::-1].hex()
-        log.warning("block %s is invalid: %s (%s)", block_hash, verdict.reason, verdict.detail)
+        log.warning("Block validation error: %s (block %s)", verdict, block_hash)
         self.chain.invalidate(n)
         self._sources = {m: source for m, source in self._sources.items() if m == n or not self._index.is_invalid(m)}
 

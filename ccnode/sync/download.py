@@ -296,6 +296,7 @@ class BlockDownload:
             return now + LATE_AFTER
         if state.at_window_end and owner.stalling_since is None and self._lacks(index.ancestor(best, window_end + 1)):
             owner.stalling_since = now
+            log.debug("Stall started peer=%d", owner.sync.peer.id)
             owner.sync.peer.mark_dirty()
         late_at = owner.since + LATE_AFTER
         can_give = self._can_give(state, index.height(entry)) and self._would_be_asked(state, best, entry)

@@ -288,9 +288,9 @@ class HeaderSync:
         if not full:
             log.log(
                 state.peer.log_level,
-                "peer=%d its chain has too little work, ignored (%d headers)",
+                "peer=%d Ignoring low-work chain (height=%d)",
                 state.peer.id,
-                len(batch),
+                self._index.height(parent) + len(batch),
             )
             self._leadership.finished(state, low_work=True)
             self._end_of_chain(state, self._index.chain_work(parent) + batch.work)
@@ -340,6 +340,7 @@ class HeaderSync:
             if result.accepted and self._index.chain_work(result.last) > best_work:
                 state.last_announcement = state.peer.last_header = self._clock.now()
                 state.peer.mark_dirty()
+                log.debug("Synchronizing blockheaders, height: %d", self._index.height(result.last))
             if result.verdict is None:
                 self._announced(state, result.last)
         if result.verdict is not None or not more_follows:  # what follows a refused header is of no use either
@@ -354,7 +355,7 @@ class HeaderSync:
             state.peer.disconnect("its chain has less work than the network's minimum")
 
     def _judge(self, peer: Peer, verdict: HeaderVerdict) -> None:
-        log.log(peer.log_level, "peer=%d header %s: %s", peer.id, verdict.hash[::-1].hex(), verdict.reason)
+        log.log(peer.log_level, "peer=%d header %s, %s", peer.id, verdict.hash[::-1].hex(), verdict.reason)
         if verdict.result in _PUNISHED:
             self._report(peer, f"invalid header: {verdict.reason}", verdict)
         elif verdict.result is ValidationResult.CACHED_INVALID and not peer.inbound:

@@ -12,7 +12,8 @@ A block is refused at once, or stored and found invalid when its turn comes; eit
 it is still there. It does not answer for a clock that differs, or for little work. A block that was marked invalid
 before costs only peers that we chose: to others we may never have said so.
 
-A payload that is no block is dropped, as any message that cannot be read.
+A payload that is no block is dropped, as any message that cannot be read; but to find that out may take us a second,
+and then a sender who was not asked for it goes as well.
 """
 
 import logging
@@ -78,6 +79,7 @@ class BlockReceipt:
         header = self._chain.format.parse(message.header)
         parent = self._index.find(header.prev)
         if parent is None:
+            log.debug("peer=%d AcceptBlock FAILED (prev-blk-not-found)", peer.id)
             self._misbehaviour.report(peer, Violation.MISSING_PARENT, "block: prev-blk-not-found")
             return False
         work = self._index.chain_work(parent) + block_proof(header.bits)
@@ -116,6 +118,8 @@ class BlockReceipt:
             return self._blocks.wait_submit(raw, source=peer.id, requested=requested, owed=owed)
         except DecodeError as error:
             log.debug("peer=%d block %s dropped: %s", peer.id, block_hash[::-1].hex(), error)
+            if not owed:
+                peer.disconnect("a block that nobody asked it for, and that cannot be read")
             return None
 
     def _block_checked(self, block_hash: bytes, verdict: BlockVerdict | None, source: int | None) -> None:
@@ -125,7 +129,8 @@ class BlockReceipt:
             self._judge(state.sync.peer, block_hash, verdict)
 
     def _judge(self, peer: Peer, block_hash: bytes, verdict: BlockVerdict) -> None:
-        log.log(peer.log_level, "peer=%d block %s: %s", peer.id, block_hash[::-1].hex(), verdict.reason)
+        mutated = "Block mutated: " if verdict.result is ValidationResult.MUTATED else ""
+        log.log(peer.log_level, "peer=%d block %s, %s%s", peer.id, block_hash[::-1].hex(), mutated, verdict)
         violation = _VIOLATIONS.get(verdict.result)
         known_before = verdict.result is ValidationResult.CACHED_INVALID
         if violation is not None and not (known_before and peer.inbound):

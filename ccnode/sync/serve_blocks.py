@@ -202,7 +202,7 @@ class BlockServer:
             return False
         too_deep = self._rules.pruned and self._depth(entry) > MIN_BLOCKS_TO_KEEP + DEPTH_BUFFER
         if too_deep and Permission.NO_BAN not in peer.permissions:
-            peer.disconnect("asked for a block below the NETWORK_LIMITED threshold")
+            peer.disconnect("Ignore block request below NODE_NETWORK_LIMITED threshold")
             return False
         return True
 

@@ -15,7 +15,10 @@ sends one of those blocks.
 None of this helps against a peer that sends each block just in time.
 """
 
+import logging
 from math import floor
+
+log = logging.getLogger("ccnode.sync")
 
 STALLING_TIMEOUT = 2.0
 """Wall seconds (Core: ``BLOCK_STALLING_TIMEOUT_DEFAULT``)."""
@@ -43,10 +46,12 @@ class StallingTimeout:
     def dropped_one(self) -> None:
         """A peer was dropped for stalling."""
         self.seconds = min(2 * self.seconds, MAX_STALLING_TIMEOUT)
+        log.debug("Increased stalling timeout temporarily to %d seconds", self.seconds)
 
     def block_connected(self) -> None:
         if self.seconds > STALLING_TIMEOUT:
             self.seconds = max(float(floor(self.seconds * STALLING_DECAY)), STALLING_TIMEOUT)
+            log.debug("Decreased stalling timeout to %d seconds", self.seconds)
 
 
 def download_timeout(spacing: float, other_sources: int) -> float:
