@@ -7,8 +7,8 @@ this one is connected. Connecting goes a step at a time, with stores in between.
 that could be connected are not.
 
 Taking a block apart is where a stranger could make us work for nothing. So a look at the header comes first, and those
-who were not asked for their blocks share one place in the queue: however many they are, one who was asked waits for
-one of them.
+who were not asked for their blocks share one place, on a thread beside that of the chain: however many they are,
+blocks that were asked for are parsed and connected meanwhile.
 
 Whoever needs coins and tip to agree hands in a *job*: it runs in the greenlet, when no reorganisation is half done.
 
@@ -28,7 +28,7 @@ from gevent.event import AsyncResult, Event
 from gevent.lock import BoundedSemaphore
 
 from ccnode.chain.chainstate import BlockResult, Chainstate
-from ccnode.chain.ports import FilePosition
+from ccnode.chain.ports import FilePosition, Worker
 from ccnode.chain.preparation import PreparedBlock
 from ccnode.chain.verdict import BlockVerdict
 from ccnode.clock import Clock
@@ -61,9 +61,19 @@ class _Pending:
 class BlockEngine:
     """Runs a chain state. Call `start`, and `wait_close` when done."""
 
-    def __init__(self, state: Chainstate, clock: Clock, on_fault: Callable[[BaseException], None]) -> None:
-        """``on_fault`` is told once, and must not wait."""
+    def __init__(
+        self,
+        state: Chainstate,
+        clock: Clock,
+        on_fault: Callable[[BaseException], None],
+        spare_worker: Worker | None = None,
+    ) -> None:
+        """
+        :param on_fault: is told once, and must not wait.
+        :param spare_worker: takes apart what was not asked of its sender; None: the chain state's.
+        """
         self.state = state
+        self._spare_worker = spare_worker
         self._clock = clock
         self._on_fault = on_fault
         self._stores: deque[Callable[[], object]] = deque()
@@ -159,7 +169,7 @@ class BlockEngine:
             return told
         with self._preparing if owed else self._preparing_unasked:
             self._check_alive()
-            prepared = self.state.wait_prepare(raw)
+            prepared = self.state.wait_prepare(raw, None if owed else self._spare_worker)
             store = partial(
                 self._store,
                 prepared,

@@ -83,7 +83,7 @@ class OpenBlocks:
         self.worker: ThreadWorker
         """The one that store and files belong to."""
         self.reader: ThreadWorker
-        """Another for those who only read blocks (`ccnode.engine.block_reader`)."""
+        """Another for those who only read blocks (`ccnode.engine.block_reader`), or bring what nobody asked for."""
 
     def open(
         self, folder: Path, *, sync_headers: Callable[[], None], on_fault: Callable[[BaseException], None]
@@ -112,7 +112,7 @@ class OpenBlocks:
                 sync_headers=sync_headers,
                 look_behind=not reindexing,
             )
-            self.engine = BlockEngine(state, self._clock, on_fault)
+            self.engine = BlockEngine(state, self._clock, on_fault, self.reader)
             self.engine.reindexing = reindexing
             self.engine.importing = reindexing or bool(self._options.loadblock)
             if not reindexing:

@@ -8,6 +8,7 @@ from pathlib import Path
 import gevent
 import pytest
 
+from ccnode.chain.ports import Worker
 from ccnode.chain.preparation import PreparedBlock
 from ccnode.chain.verdict import BlockVerdict, ValidationResult
 from ccnode.engine import engine as engine_module
@@ -78,9 +79,9 @@ def test_blocks_are_prepared_while_another_is_verified(room: EngineRoom, monkeyp
     prepared: list[bytes] = []
     prepare = room.state.wait_prepare
 
-    def wait_prepare(raw: bytes) -> PreparedBlock:
+    def wait_prepare(raw: bytes, worker: Worker | None = None) -> PreparedBlock:
         prepared.append(raw)
-        return prepare(raw)
+        return prepare(raw, worker)
 
     monkeypatch.setattr(room.state, "wait_prepare", wait_prepare)
     blocks = room.maker.extend(9)
@@ -205,11 +206,11 @@ def test_however_many_send_what_nobody_asked_them_for_one_who_was_asked_is_next(
     gate = gevent.event.Event()
     prepare = room.state.wait_prepare
 
-    def wait_prepare(raw: bytes) -> PreparedBlock:
+    def wait_prepare(raw: bytes, worker: Worker | None = None) -> PreparedBlock:
         prepared.append(raw)
         if raw != asked:
             gate.wait()
-        return prepare(raw)
+        return prepare(raw, worker)
 
     monkeypatch.setattr(room.state, "wait_prepare", wait_prepare)
     strangers = [room.maker.clone().block(extra_nonce=i) for i in range(1, 21)]

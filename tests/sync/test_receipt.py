@@ -299,3 +299,14 @@ def test_many_forgeries_that_nobody_asked_for_move_nothing() -> None:
         room.send_block(forger, longer.headers[12], MALFORMED)
     assert room.download.in_flight.given_up == before
     assert not room.download.peers[forger.id].withheld
+
+
+def test_bytes_that_are_no_block_cost_whoever_was_not_asked() -> None:
+    room, line = ten()
+    longer = line.fork(10).grow(1)
+    asked, pusher = room.join_with(longer), room.join(INBOUND)
+    room.send_block(pusher, longer.headers[11], MALFORMED)
+    assert pusher.closing
+    assert pusher.address not in room.discouragement
+    room.send_block(asked, longer.headers[11], MALFORMED)
+    assert not asked.closing, "Core drops it, and so do we; others are asked"
