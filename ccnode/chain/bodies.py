@@ -71,12 +71,17 @@ class Bodies:
         if prepared is not None:
             self._kept_bytes -= len(prepared.block.raw)
 
-    def wait_append_undo(self, n: int, spent: list[list[bytes]]) -> None:
-        """Store the coins that the block of entry ``n`` spent, unless they are stored."""
-        if not self._table.have_undo(n):
-            position, block_hash = self._place(n)
-            undo = self._worker.wait_run(_append_undo, self._files, position.file, block_hash, spent)
-            self._table.add_undo(n, undo.offset)
+    def start_undo(self, n: int, spent: list[list[bytes]]) -> Task[FilePosition] | None:
+        """Begin to store the coins that the block of entry ``n`` spent; None if they are stored."""
+        if self._table.have_undo(n):
+            return None
+        position, block_hash = self._place(n)
+        return self._worker.start(_append_undo, self._files, position.file, block_hash, spent)
+
+    def wait_undo_stored(self, n: int, undo: Task[FilePosition] | None) -> None:
+        """Note that the undo data of entry ``n`` are stored, once they are."""
+        if undo is not None:
+            self._table.add_undo(n, undo.wait().offset)
 
     def wait_undo(self, n: int) -> list[list[bytes]]:
         """The coins that the block of entry ``n`` spent. StorageError if they cannot be read."""

@@ -74,7 +74,7 @@ def wait_test_block(chain: HeaderChain, tip: Tip, coins: CoinsCache, prepared: P
         return BlockVerdict(fault.result, fault.reason)
     if prepared.contextual_verdict is not None:
         return prepared.contextual_verdict
-    judged = tip.wait_judge(prepared, context, tip.entry, coins.wait_fetch, with_scripts=True)
+    judged = tip.wait_judge(prepared, context, tip.entry, coins.wait_fetch)
     return judged if isinstance(judged, BlockVerdict) else None
 
 
@@ -154,7 +154,7 @@ def _wait_connect_again(
         prepared = bodies.wait_block(n)
         parent = index.parent(n) or 0
         context = BlockContext.build(chain.params, index, parent, index.time(n))
-        judged = tip.wait_judge(prepared, context, parent, view.wait_fetch, with_scripts=True)
+        judged = tip.wait_judge(prepared, context, parent, view.wait_fetch)
         if isinstance(judged, BlockVerdict):
             log.error("block %s: %s (%s)", index.hash(n)[::-1].hex(), judged.reason, judged.detail)
             return False

@@ -1,8 +1,8 @@
 """The coins' tip: the block that the coins are at, and the one step up or down from it.
 
-`Tip.wait_connect` judges a block against the coins, verifies its scripts, stores its undo data, and only then changes
-anything: coins, tip, table and subscribers move together, without a switch in between. `Tip.wait_disconnect` takes the
-tip back with its undo data. Where to go is not decided here (`ccnode.chain.chainstate`).
+`Tip.wait_connect` judges a block against the coins, verifies its scripts and stores its undo data, and only then
+changes anything: coins, tip, table and subscribers move together, without a switch in between. `Tip.wait_disconnect`
+takes the tip back with its undo data. Where to go is not decided here (`ccnode.chain.chainstate`).
 
 What is on disk follows in flushes: one transaction holds the coins, the block they are at and the table as it is then.
 Blocks connected since the last flush are connected again after a crash.
@@ -90,11 +90,15 @@ class Tip:
             self._bodies.prefetch(then)
         block = prepared.block
         context = BlockContext.build(self._params, self._index, self.entry, self._index.time(n))
-        needed = not scripts_assumed_valid(self._params, self._index, n)
-        judged = self.wait_judge(prepared, context, self.entry, self._coins.wait_fetch, with_scripts=needed)
+        judged = self._wait_spend(prepared, context, self.entry, self._coins.wait_fetch)
         if isinstance(judged, BlockVerdict):
             return judged
-        self._bodies.wait_append_undo(n, judged.spent)
+        undo = self._bodies.start_undo(n, judged.spent)  # written while scripts are verified
+        if not scripts_assumed_valid(self._params, self._index, n):
+            verdict = self._wait_verify(block, context, judged)
+            if verdict is not None:
+                return verdict
+        self._bodies.wait_undo_stored(n, undo)
         self._coins.apply(prepared.outer, judged.created, block.hash)
         self.entry = n
         self._table.set_scripts_valid(n)
@@ -105,9 +109,18 @@ class Tip:
         return None
 
     def wait_judge(
-        self, prepared: PreparedBlock, context: BlockContext, parent: int, wait_fetch: Fetch, *, with_scripts: bool
+        self, prepared: PreparedBlock, context: BlockContext, parent: int, wait_fetch: Fetch
     ) -> Connected | BlockVerdict:
         """What a block on ``parent`` does to the coins that ``wait_fetch`` finds; or why it is refused."""
+        judged = self._wait_spend(prepared, context, parent, wait_fetch)
+        if isinstance(judged, BlockVerdict):
+            return judged
+        return self._wait_verify(prepared.block, context, judged) or judged
+
+    def _wait_spend(
+        self, prepared: PreparedBlock, context: BlockContext, parent: int, wait_fetch: Fetch
+    ) -> Connected | BlockVerdict:
+        """The same without scripts."""
         block = prepared.block
         coins = wait_fetch(prepared.outer)
         overwritten: dict[bytes, bytes] = {}
@@ -121,12 +134,15 @@ class Tip:
             if height < context.height
         }
         job = connect_block, block, context, coins, flags, times, overwritten
-        judged = connect_block(*job[1:]) if len(block.raw) < _SMALL_BLOCK else self._worker.wait_run(*job)
-        if with_scripts and isinstance(judged, Connected):
-            failure = self._scripts.wait_verify(block, judged.spent, flags)
-            if failure is not None:
-                return BlockVerdict(ValidationResult.CONSENSUS, "block-script-verify-flag-failed", str(failure))
-        return judged
+        return connect_block(*job[1:]) if len(block.raw) < _SMALL_BLOCK else self._worker.wait_run(*job)
+
+    def _wait_verify(self, block: ParsedBlock, context: BlockContext, judged: Connected) -> BlockVerdict | None:
+        """What is wrong with a block's scripts."""
+        flags = block_script_flags(self._params, context.height, block.hash)
+        failure = self._scripts.wait_verify(block, judged.spent, flags)
+        if failure is None:
+            return None
+        return BlockVerdict(ValidationResult.CONSENSUS, "block-script-verify-flag-failed", str(failure))
 
     def wait_disconnect(self) -> None:
         """Move the coins from the tip to its parent. StorageError if its data or undo data cannot be read."""
