@@ -17,8 +17,9 @@ of any CRC); only after a mismatch are records looked at one by one.
 
 What is found on opening:
 
-- a **torn tail**, which an interrupted write leaves (part of a record, or bad records with none good after them): it
-  is cut off, with a line in the log. The peers send those headers again;
+- a **torn tail**, which an interrupted write leaves (part of a record, or bad records with none good after them), or a
+  power failure (a sector of zeros, where the system did not write pages in their order): it is cut off, with a line in
+  the log. The peers send those headers again;
 - **damage** anywhere else: `StorageError` with the place and the way out, which is `salvage`;
 - the file of **another network** or format: `StartupError`.
 
@@ -55,6 +56,9 @@ VERSION = 1
 
 CHUNK_RECORDS = 16_384
 """Records read at a time: about 1.4 MB, which stays in the processor's cache."""
+
+SECTOR = 512
+"""Bytes; what a disk writes at once is a multiple of them."""
 
 TORN_RECORDS_MAX = 300_000
 """Bad records at the end that an interrupted write explains: what is written in a second, the longest time between
@@ -230,11 +234,20 @@ class HeaderFile:
                     return True
         return False
 
+    def _is_unwritten(self, number: int) -> bool:
+        """Whether a part of the record is in a sector of zeros, which no headers are."""
+        first, last = self._offset(number) // SECTOR, (self._offset(number + 1) - 1) // SECTOR
+        try:
+            found = os.pread(self._fd, (last - first + 1) * SECTOR, first * SECTOR)
+        except OSError as error:
+            raise StorageError(f"cannot read {self.path}: {error.strerror}") from error
+        return any(found[at : at + SECTOR] == bytes(SECTOR) for at in range(0, len(found), SECTOR))
+
     def _recover(self) -> None:
         """Check all records; cut a torn tail, refuse damage."""
         good = self._good_prefix()
         bad = self._count - good
-        if good == 0 or bad > TORN_RECORDS_MAX or self._any_good(good + 1):
+        if good == 0 or bad > TORN_RECORDS_MAX or (self._any_good(good + 1) and not self._is_unwritten(good)):
             self._damaged(good)
         end = self._offset(good)
         excess = os.fstat(self._fd).st_size - end

@@ -17,7 +17,15 @@ from hypothesis import strategies as st
 
 from ccnode.errors import ExitStatus, StartupError, StorageError
 from ccnode.storage import header_file
-from ccnode.storage.header_file import CRC_SIZE, FILE_HEADER_SIZE, RESIDUE, HeaderFile, HeaderFileKind, salvage
+from ccnode.storage.header_file import (
+    CRC_SIZE,
+    FILE_HEADER_SIZE,
+    RESIDUE,
+    SECTOR,
+    HeaderFile,
+    HeaderFileKind,
+    salvage,
+)
 from tests.support.data import ROOT
 
 SIZE = 80
@@ -167,6 +175,19 @@ def test_unwritten_pages_at_the_end_are_a_torn_tail(path: Path) -> None:
     os.truncate(path, FILE_HEADER_SIZE + 60 * RECORD + 11)
     os.truncate(path, size)  # now zeros, as a power failure leaves them
     assert content(path) == expected[:60]
+
+
+def test_pages_that_a_power_failure_left_out_are_a_torn_tail(path: Path) -> None:
+    """The system may write later pages before earlier ones."""
+    expected = filled(path, 100)
+    whole = bytearray(path.read_bytes())
+    whole[4 * SECTOR : 5 * SECTOR] = bytes(SECTOR)
+    path.write_bytes(whole)
+    assert content(path) == expected[: (4 * SECTOR - FILE_HEADER_SIZE) // RECORD]
+    whole[4 * SECTOR] = 1
+    path.write_bytes(whole)
+    with pytest.raises(StorageError, match="damaged at record"):
+        HeaderFile.open(path, KIND)
 
 
 def test_more_bad_records_than_a_write_leaves_are_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
