@@ -8,6 +8,7 @@ other, and how the log ends tells what it was doing when it died.
 import contextlib
 import random
 import re
+import sys
 import threading
 import time
 from collections import Counter
@@ -25,6 +26,8 @@ from ccnode.wire.inventory import GetData
 from ccnode.wire.message import Message
 from tests.support.block_peer import HEADER_SIZE, BlockPeer
 from tests.support.chain_maker import SPACING, ChainMaker, sha256d
+from tests.support.data import ROOT
+from tests.support.lossy import lose_power
 from tests.support.process import NodeProcess
 from tests.support.scripted import Link, wait_until
 
@@ -231,6 +234,33 @@ def kill_many_times(folder: Path, kills: int, rounds: int, seed: int) -> Tally:
     return tally
 
 
+def lose_power_many_times(folder: Path, times: int, rounds: int, seed: int) -> Tally:
+    made = stages(rounds)
+    with RestlessPeer(made) as peer, NodeProcess(folder / "whole", *ARGUMENTS, f"--connect={peer.target}") as node:
+        finish(node, made.tip)
+        expected = coins(node)
+    rng = random.Random(seed)
+    tally = Tally(seed)
+    kept, place = folder / "kept", folder / "lossy"
+    program = (sys.executable, str(ROOT / "tests/support/lossy.py"), str(kept))
+    with RestlessPeer(made) as peer:
+        for _ in range(times):
+            with (
+                NodeProcess(place, *ARGUMENTS, f"--connect={peer.target}", wait=False, program=program) as node,
+                pruning(node),
+            ):
+                live_and_die(node, 0, rng)
+            tally.note(log_since(node, 0))
+            lose_power(node.folder, kept, rng)
+        with NodeProcess(place, *ARGUMENTS, f"--connect={peer.target}") as node:
+            finish(node, made.tip)
+            assert coins(node) == expected, f"seed {seed}"
+            assert node.stop() == 0
+            assert "Traceback" not in node.text(), node.text()
+    print(f"seed {seed}: {tally.kills} times without power, {dict(tally.doing)}")
+    return tally
+
+
 def test_eight_kills_change_no_coin(tmp_path: Path) -> None:
     kill_many_times(tmp_path, kills=8, rounds=14, seed=1)
 
@@ -238,4 +268,14 @@ def test_eight_kills_change_no_coin(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_a_hundred_kills_change_no_coin(tmp_path: Path) -> None:
     tally = kill_many_times(tmp_path, kills=100, rounds=60, seed=2)
+    assert {*MARKS} <= {*tally.doing}, tally
+
+
+def test_a_power_loss_changes_no_coin(tmp_path: Path) -> None:
+    lose_power_many_times(tmp_path, times=4, rounds=10, seed=3)
+
+
+@pytest.mark.long
+def test_forty_power_losses_change_no_coin(tmp_path: Path) -> None:
+    tally = lose_power_many_times(tmp_path, times=40, rounds=60, seed=4)
     assert {*MARKS} <= {*tally.doing}, tally
