@@ -151,7 +151,10 @@ class Chainstate:
         ``worker``: another than the chain state's, which others need.
         """
         arguments = (raw, self._params, self._scripts.passes, self._context_of(raw))
-        prepared = (worker or self._worker).wait_run(prepare_block, *arguments)
+        if worker is None and len(raw) < SMALL_BLOCK:
+            prepared = prepare_block(*arguments)
+        else:
+            prepared = (worker or self._worker).wait_run(prepare_block, *arguments)
         return prepared if self._params.signet_challenge is None else self._wait_signed(prepared)
 
     def _wait_signed(self, prepared: PreparedBlock) -> PreparedBlock:

@@ -26,7 +26,10 @@ class ThreadTask(Generic[T]):
         """See `ccnode.chain.ports.Task`."""
         outcome = self._result.get()
         if isinstance(outcome, CcnodeError):
-            raise outcome
+            try:
+                raise outcome
+            finally:
+                del outcome  # it holds this frame, and would be freed by the next full collection only
         return outcome  # type: ignore[no-any-return]
 
 
@@ -53,4 +56,6 @@ def _outcome(function: Callable[..., T], args: tuple[Any, ...]) -> T | CcnodeErr
     try:
         return function(*args)
     except CcnodeError as error:
+        # What led to it would keep alive whatever the function had in hand: half of a block can be 80 MB.
+        error.__traceback__ = error.__context__ = error.__cause__ = None
         return error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -305,3 +307,30 @@ def test_a_worker_runs_in_order_and_carries_errors_back() -> None:
     with pytest.raises(StorageError, match="broken"):
         worker.wait_run(fail)
     worker.close()
+
+
+def test_an_error_keeps_nothing_alive_of_what_led_to_it() -> None:
+    """Full collections are rare in the node, and what cannot be parsed may be large."""
+
+    class Large:
+        pass
+
+    kept: list[weakref.ref[Large]] = []
+
+    def parse() -> None:
+        half = Large()
+        kept.append(weakref.ref(half))
+        try:
+            raise IndexError
+        except IndexError:
+            raise DecodeError("truncated") from None
+
+    worker = ThreadWorker()
+    gc.disable()
+    try:
+        with pytest.raises(DecodeError, match="truncated"):
+            worker.wait_run(parse)
+        assert kept[0]() is None
+    finally:
+        gc.enable()
+        worker.close()
