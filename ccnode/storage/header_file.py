@@ -235,13 +235,15 @@ class HeaderFile:
         return False
 
     def _is_unwritten(self, number: int) -> bool:
-        """Whether a part of the record is in a sector of zeros, which no headers are."""
-        first, last = self._offset(number) // SECTOR, (self._offset(number + 1) - 1) // SECTOR
+        """Whether the record is zeros from its begin to the end of a sector, or a whole sector in it is."""
+        begin, end = self._offset(number), -(-self._offset(number + 1) // SECTOR) * SECTOR
         try:
-            found = os.pread(self._fd, (last - first + 1) * SECTOR, first * SECTOR)
+            found = os.pread(self._fd, end - begin, begin)
         except OSError as error:
             raise StorageError(f"cannot read {self.path}: {error.strerror}") from error
-        return any(found[at : at + SECTOR] == bytes(SECTOR) for at in range(0, len(found), SECTOR))
+        head = -begin % SECTOR
+        sectors = [found[at : at + SECTOR] for at in range(head, len(found), SECTOR)]
+        return (head > 0 and not any(found[:head])) or bytes(SECTOR) in sectors
 
     def _recover(self) -> None:
         """Check all records; cut a torn tail, refuse damage."""

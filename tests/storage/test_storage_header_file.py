@@ -190,6 +190,16 @@ def test_pages_that_a_power_failure_left_out_are_a_torn_tail(path: Path) -> None
         HeaderFile.open(path, KIND)
 
 
+def test_a_sector_of_which_only_the_old_part_was_written_is_a_torn_tail(path: Path) -> None:
+    expected = filled(path, 100)
+    whole = bytearray(path.read_bytes())
+    synced = FILE_HEADER_SIZE + 10 * RECORD
+    rest = -synced % SECTOR
+    whole[synced : synced + rest] = bytes(rest)
+    path.write_bytes(whole)
+    assert content(path) == expected[:10]
+
+
 def test_more_bad_records_than_a_write_leaves_are_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(path, 20)
     monkeypatch.setattr(header_file, "TORN_RECORDS_MAX", 5)
