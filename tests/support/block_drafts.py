@@ -146,6 +146,11 @@ class Node:
         return sorted(times)[len(times) // 2]
 
 
+def _fitting(value: int) -> int:
+    """What an output can say."""
+    return max(min(value, 2**63 - 1), -(2**63))
+
+
 def first_node() -> Node:
     return Node(GENESIS_HASH, None, 0, GENESIS_TIME)
 
@@ -169,7 +174,7 @@ class Input:
             return source
         outputs = source.draft.outputs
         value, script = outputs[source.index] if source.index < len(outputs) else (0, OP_TRUE)
-        return Coin(source.draft.build().txid + pack("<I", source.index), value, script, -1)
+        return Coin(source.draft.build().txid + pack("<I", source.index), _fitting(value), script, -1)
 
 
 @dataclass(slots=True, eq=False)
@@ -196,7 +201,7 @@ class TransactionDraft:
                 TxIn(OutPoint(coin.outpoint[:32], int.from_bytes(coin.outpoint[32:], "little")), b"", each.sequence)
                 for coin, each in zip(coins, self.inputs, strict=True)
             )
-            vout = tuple(TxOut(max(min(value, 2**63 - 1), -(2**63)), script) for value, script in self.outputs)
+            vout = tuple(TxOut(_fitting(value), script) for value, script in self.outputs)
             unsigned = Transaction(self.version, vin, vout, self.locktime)
             ways = WAYS | {coin.script: fixed() for coin in coins if coin.script not in KNOWN} | self.ways
             signed = sign(unsigned, [TxOut(coin.value, coin.script) for coin in coins], ways)
@@ -279,7 +284,7 @@ class BlockDraft:
         halvings = self.height // HALVING
         (delta, script), *rest = self.outputs
         value = (50 * COIN >> halvings) + sum(draft.fee for draft in self.transactions) + delta
-        outputs = [(max(min(value, 2**63 - 1), -(2**63)), script), *rest]
+        outputs = [(_fitting(value), script), *rest]
         commits = any(each.txid != each.wtxid for each in others) if self.commits is None else self.commits
         witness = self.witness
         if commits:
