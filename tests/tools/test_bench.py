@@ -19,6 +19,7 @@ FIRST_LINES = {
     "scripts": "Scripts of a block",
     "connect": "Connecting a block",
     "sync": "Blocks downloaded and validated",
+    "block-memory": "Memory while blocks are validated",
     "coins": "Coins: a store of 20,000",
     "shell": "The shell",
     "crawl": "A crawl of 200 addresses",

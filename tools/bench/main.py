@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tools.bench import (
     addrman,
+    block_memory,
     coins,
     connect,
     crawl,
@@ -37,6 +38,7 @@ BENCHES: dict[str, tuple[str, Callable[[bool], None]]] = {
     "scripts": ("verification of a block's scripts on threads", scripts.run),
     "connect": ("a block connected, beside Bitcoin Core's library", connect.run),
     "sync": ("blocks downloaded and validated over loopback, beside bcoin", sync_blocks.run),
+    "block-memory": ("memory while 10,000 blocks are validated", block_memory.run),
     "coins": ("the coins beyond their cache, under several flags of LMDB", coins.run),
     "shell": ("the shell's prompt, completion and commands", shell.run),
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.support.data import ROOT
 from tests.support.process import NodeProcess
 
-__all__ = ["HeaderServer", "NodeProcess", "cpu_seconds", "resident_bytes", "scratch"]
+__all__ = ["HeaderServer", "NodeProcess", "cpu_seconds", "own_bytes", "resident_bytes", "scratch"]
 
 
 @contextmanager
@@ -35,6 +35,18 @@ def resident_bytes(pid: int) -> tuple[int, int]:
         return 0, 0
     fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
     return int(fields["VmRSS"].split()[0]) * 1024, int(fields["VmHWM"].split()[0]) * 1024
+
+
+def own_bytes(pid: int) -> int:
+    """Memory of a process that is no file's, shared with nobody; zero where the system does not tell (not Linux).
+
+    What is left out is what the system takes back when it wants memory: programs, and stores mapped into memory.
+    """
+    rollup = Path(f"/proc/{pid}/smaps_rollup")
+    if not rollup.exists():
+        return 0
+    fields = dict(line.split(":", 1) for line in rollup.read_text().splitlines()[1:])
+    return int(fields["Anonymous"].split()[0]) * 1024
 
 
 class HeaderServer:

@@ -28,11 +28,14 @@ PLAIN = 50
 """Transactions of two inputs and two outputs in every block, once there are coins enough."""
 
 
-def spent_chain(blocks: int, *, signatures: bool) -> list[bytes]:
-    """A chain with so many blocks above the first `SEGWIT_HEIGHT`; the first is at height 1."""
-    path = cache_folder() / f"blocks-{'signed' if signatures else 'plain'}-{blocks}.bin"
+def spent_chain(blocks: int, *, signatures: bool = False, growing: bool = False) -> list[bytes]:
+    """A chain with so many blocks above the first `SEGWIT_HEIGHT`; the first is at height 1.
+
+    ``growing``: every transaction makes two coins of one, not of two.
+    """
+    path = cache_folder() / f"blocks-{'signed' if signatures else 'plain'}{'-growing' * growing}-{blocks}.bin"
     if not path.exists():
-        _keep(path, _made(blocks, signatures))
+        _keep(path, _made(blocks, signatures, 1 if growing else 2))
     data = path.read_bytes()
     found, position = [], 0
     while position < len(data):
@@ -48,14 +51,14 @@ def _keep(path: Path, blocks: Iterable[bytes]) -> None:
     new.replace(path)
 
 
-def _made(blocks: int, signatures: bool) -> list[bytes]:
+def _made(blocks: int, signatures: bool, inputs: int) -> list[bytes]:
     maker = ChainMaker(start=START)
     block = partial(maker.block, version=SIGNALLING)
     for _ in range(SEGWIT_HEIGHT):
         block(_spends(maker, 1, 1, 4))
     handed_out: MadeTransaction | None = None
     for number in range(blocks):
-        transactions = _spends(maker, PLAIN, 2, 2)
+        transactions = _spends(maker, PLAIN, inputs, 2)
         if signatures and number % PERIOD == 0:
             handed_out = _hand_out(maker)
             transactions.append(handed_out)

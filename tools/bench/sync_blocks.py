@@ -30,7 +30,7 @@ from tools.bench.process import NodeProcess, cpu_seconds, scratch
 from tools.bench.report import Row, milliseconds, show
 from tools.bench.spent_chain import spent_chain
 
-PLAIN, SIGNED = 4_000, 400
+PLAIN, SIGNED = 2_000, 60
 QUICK = 30
 MAX_INV = 500
 PINGERS = 20
