@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ccnode.chain.networks import get_params
 from ccnode.chain.params import SoftForks
 from ccnode.config import load_config, render_config, render_help
 from ccnode.errors import ConfigError, ExitStatus, StartupError
@@ -258,6 +259,12 @@ def test_heights_of_soft_forks_on_regtest() -> None:
     forks = SoftForks(bip34=2, bip66=3, bip65=4, csv=5, segwit=432)
     assert network_params(config).soft_forks == forks
     assert load_config(["-regtest"]).testactivationheight == ()
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_fastprune_lets_regtest_prune_early(chain: str) -> None:
+    params = network_params(load_config([f"-chain={chain}", "-fastprune"]))
+    assert params.prune_after_height == (100 if chain == "regtest" else get_params(chain).prune_after_height)
 
 
 @pytest.mark.parametrize(
