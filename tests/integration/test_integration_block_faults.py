@@ -178,7 +178,7 @@ CASES = {
     "flipped-block": Case(flipped("blocks/blk00001.dat"), f"damaged in its file; {REINDEX}", at_start=False),
     "flipped-undo": Case(flipped("blocks/rev00001.dat", 8), f"rev00001.dat is damaged .*{REINDEX}", at_start=False),
 }
-QUICK = {"pages-of-the-coins", "no-headers", "flipped-block"}
+QUICK = {"pages-of-the-coins", "flipped-block"}
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def lose_power(folder: Path, kept: Path, rng: random.Random) -> None:
                 data[begin:end] = bytes(end - begin)
         (left / where).parent.mkdir(parents=True, exist_ok=True)
         (left / where).write_bytes(data[: rng.randint(len(safe), len(data))])
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)  # it may have died before there was one
     shutil.rmtree(kept, ignore_errors=True)
     if left.exists():
         left.rename(folder)
