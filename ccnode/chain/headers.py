@@ -111,7 +111,6 @@ class HeaderChain:
         self._subscribers: list[Callable[[TipChanged], None]] = []
         self.on_marks: Callable[[Sequence[bytes]], object] = lambda _marks: None
         """Given all invalid marks, as `load` wants them, whenever they change: to be stored. It must not block."""
-        self._header_subscribers: list[Callable[[TipChanged], None]] = []
         self._separate = False
         self._was_validated: Callable[[int], bool] = lambda _n: True
         bits, time = self._parse(self._start).bits, self._parse(self._start).time
@@ -264,16 +263,9 @@ class HeaderChain:
         """Have ``callback`` called after every change of the tip, in the order of subscription. It must not block."""
         self._subscribers.append(callback)
 
-    def subscribe_headers(self, callback: Callable[[TipChanged], None]) -> None:
-        """Like `subscribe`, for changes of the best header."""
-        self._header_subscribers.append(callback)
-
     def _best_moved(self, change: TipChanged | None) -> None:
-        if change is not None:
-            for callback in self._header_subscribers:
-                callback(change)
-            if not self._separate:
-                self._tell(change)
+        if change is not None and not self._separate:
+            self._tell(change)
 
     def _tell(self, change: TipChanged) -> None:
         for callback in self._subscribers:

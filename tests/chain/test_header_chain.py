@@ -332,13 +332,13 @@ def test_marks_are_told_whoever_sets_them():
 def test_a_separate_active_chain_moves_by_itself_only():
     chain, _, _ = regtest(5)
     chain.separate(2, lambda _n: False)
-    told, of_headers = [], []
+    told = []
     chain.subscribe(told.append)
-    chain.subscribe_headers(of_headers.append)
     chain.accept(extend(chain, 5, 1))
+    assert (chain.index.tip, chain.index.best_header) == (2, 6)
     chain.invalidate(5)
     assert (chain.index.tip, chain.index.best_header) == (2, 4)
-    assert (told, [change.new_tip for change in of_headers]) == ([], [6, 4])
+    assert told == []
     change = chain.set_active(4)
     assert told == [change]
     assert (list(change.connected), chain.index.tip) == ([3, 4], 4)
