@@ -196,8 +196,8 @@ class CorePeer(Link):
 
     def ask_headers(self, stop: bytes) -> list[bytes]:
         """What the node answers to a getheaders without a locator: the one header, or nothing."""
-        self.send(GetHeaders(locator=(), stop=stop))
-        return [header for message in self.sync() if isinstance(message, Headers) for header in message.headers]
+        self.send(GetHeaders(locator=(), stop_hash=stop))
+        return [header for message in self.sync() if isinstance(message, Headers) for header in message.split()]
 
 
 _nonces = itertools.count(1000)
