@@ -7,7 +7,7 @@ import pytest
 from ccnode.chain.chainstate import MIN_BLOCKS_TO_KEEP
 from ccnode.chain.verdict import ValidationResult
 from ccnode.errors import StorageError
-from tests.support.chain_maker import OP_TRUE, ChainMaker, outpoint, sha256d, transaction
+from tests.support.chain_maker import GENESIS_HASH, OP_TRUE, ChainMaker, outpoint, sha256d, transaction
 from tests.support.chainstate import ChainRoom, TrustingScripts
 
 
@@ -197,6 +197,22 @@ def test_invalidating_goes_to_the_next_best_branch(tmp_path: Path) -> None:
     assert room.published == [fork.hash]
     room.state.wait_reconsider(first)
     assert room.tip == maker.hash
+
+
+def test_a_stop_interrupts_what_takes_long(tmp_path: Path) -> None:
+    room, maker = grown(tmp_path, 110)
+    first = room.chain.index.active_at(1)
+    assert first is not None
+    room.state.interrupted = True
+    room.state.wait_invalidate(first)
+    assert room.tip == maker.hash
+    assert not room.state.wait_verify(4, 10)
+    room.state.interrupted = False
+    room.state.wait_activate()
+    assert room.tip == GENESIS_HASH
+    room.state.wait_reconsider(first)
+    assert room.tip == maker.hash
+    assert room.state.wait_verify(4, 10)
 
 
 def test_a_precious_block(tmp_path: Path) -> None:

@@ -173,6 +173,8 @@ def pruning(node: NodeProcess) -> Iterator[None]:
 def live_and_die(node: NodeProcess, mark: int, rng: random.Random) -> None:
     """Let a node that was just started live until it does something that was drawn, or for a time; and kill it."""
     wanted = rng.choice([*MARKS, *MARKS, "anything"])
+    if wanted != "anything":
+        wait_until(lambda: "started at height" in log_since(node, mark) or node.process.poll() is not None)
     end = time.monotonic() + (rng.uniform(0.1, 2.0) if wanted == "anything" else PATIENCE)
     times = rng.randint(1, 40 if wanted == "connecting" else 2)
     while time.monotonic() < end and node.process.poll() is None:
