@@ -51,17 +51,22 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     line = HeaderLine().grow(TIP, spacing=SPACING, start=int(time.time()) - (TIP + 1) * SPACING)
     long = line.fork(50).grow(4, salt=1)
     branches = [long, long.fork(52).grow(1, salt=2), line.fork(20).grow(1, salt=3), line.fork(58)]
-    # Those with branches are connected first, while the node has nothing: it learns each branch from its peer.
     peers = [HeaderPeer(each.headers[1:], REGTEST.genesis_hash) for each in [*branches, line]]
     with NodeProcess(tmp_path_factory.mktemp("node"), "--listen=no", "--connect=0") as node:
-        for peer in peers:
-            node.rpc("addnode", peer.target, "onetry")
+        # The whole main line comes last: a node that has it would learn nothing of a peer that holds a part of it.
+        for group, so_far in (peers[:-1], len(branches)), (peers[-1:], len(peers)):
+            for peer in group:
+                node.rpc("addnode", peer.target, "onetry")
+            wait_until(lambda so_far=so_far: synced_peers(node) == so_far)
         wait_until(lambda: node.rpc("getblockcount") == TIP)
-        wait_until(lambda: all(each["synced_headers"] >= 0 for each in node.rpc("getheadersyncinfo")["peers"]))
         wait_until(lambda: len(node.rpc("getchaintips")) == 4)
         yield Scene(node, line, branches)
     for peer in peers:
         peer.close()
+
+
+def synced_peers(node: NodeProcess) -> int:
+    return sum(each["synced_headers"] >= 0 for each in node.rpc("getheadersyncinfo")["peers"])
 
 
 def columns(text: str, *names: str) -> list[tuple[str, ...]]:
