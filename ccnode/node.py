@@ -128,12 +128,26 @@ class Node:
 
     def _wire_peers(self) -> None:
         """Everything from the chain to the sockets."""
-        config, params, clock, rng = self.config, self.params, self.clock, system_rng()
-        self.discouragement = discouragement = Discouragement()
-        self.misbehaviour = Misbehaviour(discouragement, self.bans if config.misbehavior == "classic" else None)
-        unwanted = Unwanted(discouragement, self.bans)
-        whitelist = build_whitelist(config)
-        services = int(self.blocks.services) if self.blocks is not None else 0
+        config, clock, rng = self.config, self.clock, system_rng()
+        self.discouragement = Discouragement()
+        self.misbehaviour = Misbehaviour(self.discouragement, self.bans if config.misbehavior == "classic" else None)
+        unwanted = Unwanted(self.discouragement, self.bans)
+        manager = self._connection_manager(self._rooms(unwanted))
+        resolver = HostResolver(self.params.default_port, names=config.dns)
+        self._closing.callback(resolver.close)
+        dialer = Dialer(manager, self.addrman, resolver, self.routes, clock, rng, timeout=config.timeout / 1000)
+        outbound = self._automatic_outbound(dialer, manager, unwanted) if config.automatic else None
+        seeding = build_seeding(config, self.params, self.addrman, dialer, manager, self.routes, clock, rng)
+        self.network = Network(manager, dialer, self.routes, self.timers, outbound=outbound, seeding=seeding)
+        manager.set_network_active(config.networkactive)
+        self.discouragement.on_add(lambda peer: manager.drop(Subnet.single(peer), "discouraged", spare_chosen=True))
+        self.bans.on_ban(lambda ban: manager.drop(ban.subnet, "banned", spare_chosen=not ban.manual))
+
+    def _rooms(self, unwanted: Unwanted) -> NetworkRooms:
+        """Those who decide about peers and their messages."""
+        config, clock, rng = self.config, self.clock, system_rng()
+        blocks = self.blocks
+        services = int(blocks.services) if blocks is not None else 0
         if config.services is not None:
             services = config.services
         self.sync = Synchronizer(
@@ -141,11 +155,9 @@ class Node:
             self.misbehaviour,
             clock,
             rng,
-            announces=self.blocks is not None or bool(services & ServiceFlags.NETWORK),
-            blocks=None if self.blocks is None else self.blocks.intake,
-            serving=None
-            if self.blocks is None
-            else self.blocks.serving(self.misbehaviour, self._upload_target_reached),
+            announces=blocks is not None or bool(services & ServiceFlags.NETWORK),
+            blocks=None if blocks is None else blocks.intake,
+            serving=None if blocks is None else blocks.serving(self.misbehaviour, self._upload_target_reached),
         )
         self.gossip = AddressGossip(
             self.addrman,
@@ -153,7 +165,7 @@ class Node:
             rng,
             networks=self.routes.reachable,
             unwanted=unwanted,
-            local=local_addresses(config, params.default_port, self.routes, rng),
+            local=local_addresses(config, self.params.default_port, self.routes, rng),
             services=services,
             listens=config.listen,
             is_ibd=self.chain.is_ibd,
@@ -167,21 +179,26 @@ class Node:
             limited_peers_suffice=self._limited_peers_suffice,
             is_proxy=self.routes.is_proxy,
         )
+        whitelist = build_whitelist(config)
+        return NetworkRooms(
+            handshake=handshake,
+            keepalive=Keepalive(clock, rng, config.peertimeout, config.pinginterval),
+            misbehaviour=self.misbehaviour,
+            sync=self.sync,
+            gossip=self.gossip,
+            addrman=self.addrman,
+            inbound=self._inbound_policy(handshake, self.discouragement, whitelist),
+            whitelist=whitelist,
+        )
+
+    def _connection_manager(self, rooms: NetworkRooms) -> ConnectionManager:
+        config, params = self.config, self.params
         self.factory = MessageFactory(params.header_format.size, params.headers_carry_tx_count)
-        manager = ConnectionManager(
+        return ConnectionManager(
             magic=params.magic,
             factory=self.factory,
-            rooms=NetworkRooms(
-                handshake=handshake,
-                keepalive=Keepalive(clock, rng, config.peertimeout, config.pinginterval),
-                misbehaviour=self.misbehaviour,
-                sync=self.sync,
-                gossip=self.gossip,
-                addrman=self.addrman,
-                inbound=self._inbound_policy(handshake, discouragement, whitelist),
-                whitelist=whitelist,
-            ),
-            clock=clock,
+            rooms=rooms,
+            clock=self.clock,
             timers=self.timers,
             fatal=self._fault,
             max_send_buffer=config.maxsendbuffer * 1000,
@@ -190,15 +207,6 @@ class Node:
             capture=self._message_capture(),
             log_addresses=config.logips,
         )
-        resolver = HostResolver(params.default_port, names=config.dns)
-        self._closing.callback(resolver.close)
-        dialer = Dialer(manager, self.addrman, resolver, self.routes, clock, rng, timeout=config.timeout / 1000)
-        outbound = self._automatic_outbound(dialer, manager, unwanted) if config.automatic else None
-        seeding = build_seeding(config, params, self.addrman, dialer, manager, self.routes, clock, rng)
-        self.network = Network(manager, dialer, self.routes, self.timers, outbound=outbound, seeding=seeding)
-        manager.set_network_active(config.networkactive)
-        discouragement.on_add(lambda address: manager.drop(Subnet.single(address), "discouraged", spare_chosen=True))
-        self.bans.on_ban(lambda ban: manager.drop(ban.subnet, "banned", spare_chosen=not ban.manual))
 
     def _wire_admin(self) -> None:
         """What people and programs on this machine see of the node."""
@@ -264,6 +272,10 @@ class Node:
         self._stop_requested.set()
         if self.blocks is not None:
             self.blocks.engine.interrupt()
+
+    def is_writing(self) -> bool:
+        """Whether the coins are being written, for which a stop waits."""
+        return self.blocks is not None and self.blocks.is_writing
 
     def wait(self) -> ExitStatus:
         """Return when the node is to end, with what the process should end with."""
