@@ -113,6 +113,11 @@ class BlockSide:
             filters=self._filters,
         )
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether the engine is writing the coins."""
+        return self.engine.is_writing
+
     def start(self) -> None:
         """Go on where the last run ended."""
         self._parts.start()

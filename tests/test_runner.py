@@ -1,6 +1,7 @@
 """How many connections fit the limit of open files."""
 
 import resource
+from collections.abc import Callable
 
 import pytest
 
@@ -55,3 +56,18 @@ def test_without_room_for_one_connection_there_is_no_node(monkeypatch: pytest.Mo
     monkeypatch.setattr(runner, "resource", System(64, RESERVED_FILES, False))
     with pytest.raises(StartupError, match="Not enough file descriptors available"):
         fit_connections(Config(maxconnections=125))
+
+
+def test_a_stop_that_takes_too_long_still_waits_for_the_coins(monkeypatch: pytest.MonkeyPatch) -> None:
+    later: list[Callable[[], object]] = []
+    ended: list[str] = []
+    monkeypatch.setattr(runner.gevent, "spawn_later", lambda _seconds, call, *args: later.append(lambda: call(*args)))
+    monkeypatch.setattr(runner, "force_end", ended.append)
+    writing = True
+    runner.end_if_stuck(lambda: writing)
+    later.pop()()
+    assert not ended
+    writing = False
+    later.pop()()
+    assert len(ended) == 1
+    assert not later

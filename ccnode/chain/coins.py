@@ -164,6 +164,11 @@ class CoinsCache:
         """Changes that are not in the store yet."""
         return len(self._dirty) + (0 if self._flushing is None else len(self._flushing))
 
+    @property
+    def is_flushing(self) -> bool:
+        """Whether changes are being written."""
+        return self._flushing is not None
+
     def should_flush(self) -> bool:
         """Whether the changes have reached the limit."""
         return self.usage >= self.limit_bytes

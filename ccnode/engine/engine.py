@@ -196,6 +196,11 @@ class BlockEngine:
         self.importing = self.reindexing = False
         self._tell_waiting()
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether a flush is under way: it may take long, and to break it off loses what was done since the last."""
+        return self._fault is None and self.state.coins.is_flushing
+
     # What has been submitted and is not judged
 
     def unsettled(self, source: int) -> bool:
