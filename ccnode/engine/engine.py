@@ -296,7 +296,7 @@ class BlockEngine:
         state = self.state
         if state.tip.entry == state.chain.index.tip:
             self._run_all(self._jobs)
-        moved = state.wait_step()
+        moved = not state.interrupted and state.wait_step()  # a step that is broken off is no step, and never switches
         if self.pruner is not None:
             self.pruner.wait_prune()
         if moved:

@@ -334,3 +334,19 @@ def test_an_error_keeps_nothing_alive_of_what_led_to_it() -> None:
     finally:
         gc.enable()
         worker.close()
+
+
+def test_between_interrupt_and_close_nobody_is_held_up(room: EngineRoom) -> None:
+    fork = room.maker.clone()
+    for raw in room.maker.extend(3):
+        room.engine.wait_process(raw)
+    branch = fork.extend(4, extra_nonce=1)
+    for raw in branch[:3]:
+        room.engine.wait_submit(raw)
+    room.engine.interrupt()
+    assert room.engine.wait_submit(branch[3]).new
+    gevent.sleep(0.01)
+    assert room.tip == room.maker.hash
+    room.engine.wait_close()
+    room.crash()
+    assert room.tip == fork.hash
