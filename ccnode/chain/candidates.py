@@ -85,7 +85,7 @@ class Candidates:
             heappop(heap)
         return None
 
-    def drop(self, n: int, missing: int) -> None:
+    def drop(self, n: int, missing: int, tip: int) -> None:
         """Candidate ``n`` cannot be reached: the data of its ancestor ``missing`` were pruned. Wait for them."""
         branch = self._index.branch(self._parent(missing), n)
         for descendant in branch[1:]:
@@ -94,6 +94,7 @@ class Candidates:
         unreachable = set(branch)
         self._heap = [rank for rank in self._heap if rank[2] not in unreachable]
         heapify(self._heap)
+        self.add(self._parent(missing), tip)  # as far as the branch is there
 
     def prefer(self, n: int, tip: int) -> None:
         """Rank a linked block above all others of its work, until another is preferred."""

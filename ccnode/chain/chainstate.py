@@ -299,7 +299,7 @@ class Chainstate:
         path = index.branch(fork, target)[:LOOK_AHEAD]
         missing = next((n for n in path if not self.table.have_data(n)), None)
         if missing is not None:
-            self._candidates.drop(target, missing)
+            self._candidates.drop(target, missing, tip.entry)
             return
         for _ in range(LOOK_AHEAD):
             if tip.entry == fork:
@@ -311,8 +311,9 @@ class Chainstate:
             return
         for n, then in zip(path, [*path[1:], None], strict=True):
             verdict = tip.wait_connect(n, then)
-            if verdict is not None and verdict.result is not ValidationResult.MUTATED:
+            if verdict is not None:
                 self._mark_invalid(n, verdict)
+                self._candidates.add(tip.entry, tip.entry)  # as far as the branch is good
             self._tell_checked(index.hash(n), verdict, self._sources.pop(n, None))
             if verdict is not None or self.interrupted or self._rank(tip.entry) < self._rank(index.tip):
                 return

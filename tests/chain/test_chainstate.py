@@ -215,6 +215,38 @@ def test_a_stop_interrupts_what_takes_long(tmp_path: Path) -> None:
     assert room.state.wait_verify(4, 10)
 
 
+def test_what_a_failing_branch_has_that_is_good_is_not_forgotten(tmp_path: Path) -> None:
+    """The old tip is gone: of two other branches the first fails at its end, and so does the second."""
+    room, maker = grown(tmp_path, 10)
+    first, second = maker.clone(), maker.clone()
+    submit_all(room, maker.extend(3))
+    submit_all(room, [second.block(extra_nonce=2), second.block(fees=1)])
+    submit_all(room, first.extend(2, extra_nonce=1))
+    good = first.hash
+    submit_all(room, [first.block(fees=1)])
+    assert room.tip == maker.hash
+    room.state.wait_invalidate(room.entry(hash_of(maker.blocks[10])))
+    assert [verdict and verdict.reason for _hash, verdict in room.checked].count("bad-cb-amount") == 2
+    assert room.tip == good
+
+
+def test_a_branch_whose_end_was_pruned_is_good_up_to_there(tmp_path: Path) -> None:
+    room, maker = ChainRoom(tmp_path, max_file_size=1), ChainMaker()
+    submit_all(room, maker.extend(10))
+    fork = maker.clone()
+    submit_all(room, maker.extend(4))
+    submit_all(room, fork.extend(2, extra_nonce=1))
+    good = fork.hash
+    submit_all(room, fork.extend(1, extra_nonce=1))
+    position = room.state.table.data_position(room.entry(fork.hash))
+    assert position is not None
+    room.state.table.forget_files([position.file])
+    room.state.wait_invalidate(room.entry(hash_of(maker.blocks[10])))
+    assert room.tip == good
+    submit_all(room, fork.blocks[-1:])
+    assert room.tip == fork.hash
+
+
 def test_a_precious_block(tmp_path: Path) -> None:
     room, maker = grown(tmp_path, 10)
     fork = maker.clone()
