@@ -352,7 +352,7 @@ def test_statistics_of_a_block(node: BlockNode) -> None:
     }
     assert {name: stats[name] for name in expected} == expected
     assert stats["feerate_percentiles"] == [rates[0], rates[0], stats["feerate_percentiles"][2], rates[1], rates[1]]
-    assert stats["utxo_size_inc"] - stats["utxo_size_inc_actual"] == 8 + 1 + 38 + 41
+    assert stats["utxo_size_inc"] - stats["utxo_size_inc_actual"] == 8 + 1 + 38 + 40
     assert call(node, "getblockstats", tip, ["txs", "ins"]) == {"ins": 2, "txs": 3}
     assert refusal(node, "getblockstats", tip, ["asdfghjkl"]) == (-8, "Invalid selected statistic 'asdfghjkl'")
     assert refusal(node, "getblockstats", -1) == (-8, "Target block height -1 is negative")

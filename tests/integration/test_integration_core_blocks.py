@@ -3,12 +3,15 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from tests.support.chain_maker import GENESIS_TIME, transaction
-from tests.support.core import COIN, CoreNode, coinbase, make_block, shown, solve, spend
+from tests.support.chain_maker import GENESIS_TIME, sha256d, transaction
+from tests.support.core import COIN, CoreNode, MadeBlock, coinbase, make_block, shown, solve, spend
+from tests.support.process import NodeProcess
+from tests.support.scripted import wait_until
 
 GBT = {"rules": ["segwit"]}
 NODE_ADDRESS = "mjTkW3DjgyZck4KbiRusZsqTgaYTxdSz6z"
@@ -396,3 +399,181 @@ def test_timewarp(tmp_path: Path) -> None:
             bad = make_block(prev, height, when, version=template["version"])
             node.refuses(-25, "time-timewarp-attack", "submitheader", bad.header.hex())
         node.rpc("submitheader", make_block(prev, height, now + 6600, version=template["version"]).header.hex())
+
+
+def test_template_verification(node: CoreNode) -> None:
+    """mining_template_verification: what a proposal is answered, and the same block when it is submitted."""
+    node.generate(1)
+    block_hash, _, when = node.tip()
+    first = coinbase(2)
+    good = make_block(block_hash, 2, when + 1)
+
+    def propose(raw: bytes) -> object:
+        return node.rpc("getblocktemplate", {"data": raw.hex(), "mode": "proposal", **GBT})
+
+    def check(block: MadeBlock, expected: str, submitted: str | None = None) -> None:
+        assert (propose(block.raw), node.rpc("submitblock", block.hex)) == (expected, submitted or expected)
+
+    assert propose(good.raw) is None
+    no_coinbase = transaction([(b"\x01" + bytes(31) + b"\xff" * 4, b"\x52\x00", 0xFFFFFFFF)], [(50 * COIN, b"\x51")])
+    check(make_block(block_hash, 2, when + 1, first=no_coinbase), "bad-cb-missing")
+    empty = make_block(block_hash, 2, when + 1, root=bytes(32))
+    check(replace(empty, transactions=()), "bad-blk-length")
+    node.refuses(-22, "Block decode failed", "getblocktemplate", {"data": good.hex[:-2], "mode": "proposal", **GBT})
+    check(make_block(block_hash, 2, when + 1, [first]), "bad-txns-duplicate")
+    thin_air = transaction([(b"\xff" + bytes(31) + b"\xff" * 4, b"\x52\x00", 0xFFFFFFFF)], [(50 * COIN, b"\x51")])
+    check(make_block(block_hash, 2, when + 1, [thin_air]), "bad-txns-inputs-missingorspent")
+    locked = coinbase(2, locktime=2**32 - 1, sequence=0xFFFFFFFE)
+    check(make_block(block_hash, 2, when + 1, first=locked), "bad-txns-nonfinal")
+    two = good.header + b"\x02" + first.raw
+    node.refuses(-22, "Block decode failed", "getblocktemplate", {"data": two.hex(), "mode": "proposal", **GBT})
+
+    def with_bits(bits: int) -> MadeBlock:
+        return replace(good, header=good.header[:72] + bits.to_bytes(4, "little") + good.header[76:])
+
+    check(with_bits(469762303), "bad-diffbits", "high-hash")
+    lower = with_bits(0x207FFFFE)
+    check(replace(lower, header=solve(lower.header)), "bad-diffbits")
+    check(make_block(block_hash, 2, when + 1, root=bytes(31) + b"\x01"), "bad-txnmrklroot")
+    check(make_block(block_hash, 2, 2**32 - 1), "time-too-new")
+    check(make_block(block_hash, 2, 0), "time-too-old")
+    orphan = make_block(b"\x7b" + bytes(31), 2, when + 1)
+    check(orphan, "inconclusive-not-best-prevblk", "prev-blk-not-found")
+    unsolved = next(
+        header for nonce in range(256) if sha256d(header := good.header[:76] + bytes((nonce, 0, 0, 0)))[31] & 0x80
+    )
+    assert propose(replace(good, header=unsolved).raw) is None
+    assert node.rpc("getblockcount") == 1
+    assert node.rpc("submitblock", good.hex) is None
+
+    names = node.generate(100)
+    coin = bytes.fromhex(node.rpc("getblock", node.rpc("getblockhash", 1))["tx"][0])[::-1] + bytes(4)
+    paid = node.next_block(spend(coin, 50 * COIN))
+    for _ in range(2):  # nothing of the coins changed
+        assert propose(paid.raw) is None
+    check(node.next_block(spend(coin, 100 * COIN)), "bad-txns-in-belowout")
+    twice = node.next_block(spend(coin, 50 * COIN), spend(coin, 49 * COIN))
+    assert propose(twice.raw) == "bad-txns-inputs-missingorspent"
+    assert node.rpc("getbestblockhash") == names[-1]
+
+
+def test_getblockstats(node: CoreNode) -> None:
+    """rpc_getblockstats: the arguments, and the first block."""
+    node.generate(2)
+    every = node.rpc("getblockstats", 1)
+    for name, value in every.items():
+        assert node.rpc("getblockstats", 1, [name]) == {name: value}
+    assert set(node.rpc("getblockstats", 1, ["minfee", "maxfee"])) == {"minfee", "maxfee"}
+    node.refuses(-8, "Target block height 3 after current tip 2", "getblockstats", 3)
+    node.refuses(-8, "Target block height -1 is negative", "getblockstats", -1)
+    for wanted in (["asdf"], ["minfee", "asdf"], ["asdf", "minfee"]):
+        node.refuses(-8, "Invalid selected statistic 'asdf'", "getblockstats", 1, wanted)
+    node.refuses(-5, "Block not found", "getblockstats", "00" * 31 + "01")
+    node.refuses(-1, "getblockstats", "getblockstats", "00", 1, 2)
+    node.refuses(-1, "getblockstats", "getblockstats")
+    first = node.rpc("getblockstats", 0)
+    assert first["blockhash"] == "0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206"
+    assert (first["utxo_increase"], first["utxo_size_inc"]) == (1, 116)
+    assert (first["utxo_increase_actual"], first["utxo_size_inc_actual"]) == (0, 0)
+    block = node.rpc("generateblock", "raw(55)", [], False)
+    node.rpc("submitheader", block["hex"])
+    node.refuses(-1, "Block not available (not fully downloaded)", "getblockstats", block["hash"])
+
+
+def test_block_filters(tmp_path: Path) -> None:
+    """rpc_getblockfilter: stale blocks have one, too."""
+    with CoreNode(tmp_path / "0", "--blockfilterindex") as node, CoreNode(tmp_path / "1") as other:
+        stale = node.generate(3)
+        for name in other.generate(4, "raw(52)"):
+            node.rpc("submitblock", other.rpc("getblock", name, 0))
+        assert node.rpc("getblockcount") == 4
+        wait_until(lambda: node.rpc("getindexinfo")["basic block filter index"]["synced"])
+        for name in (*stale, *(node.rpc("getblockhash", height) for height in range(5))):
+            found = node.rpc("getblockfilter", name, "basic")
+            assert bytes.fromhex(found["filter"])
+            assert len(found["header"]) == 64
+        node.refuses(-5, "Block not found", "getblockfilter", "0123456789abcdef" * 4, "basic")
+        node.refuses(-5, "Unknown filtertype", "getblockfilter", stale[0], "unknown")
+        other.refuses(-1, "Index is not enabled for filtertype basic", "getblockfilter", stale[0], "basic")
+
+
+NO_ENCODING = "Invalid or unsupported Segwit (Bech32) or Base58 encoding."
+INVALID_ADDRESSES = [
+    ("tc1qw508d6qejxtdg4y5r3zarvary0c5xw7kg3g4ty", NO_ENCODING, []),
+    ("bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t5", "Invalid checksum", []),  # Core finds out which digit is wrong
+    ("BC13W508D6QEJXTDG4Y5R3ZARVARY0C5XW7KN40WF2", "Version 1+ witness address must use Bech32m checksum", []),
+    ("BC1QR508D6QEJXTDG4Y5R3ZARVARYV98GJ9P", "Invalid Bech32 v0 address program size (16 bytes), per BIP141", []),
+    ("tb1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3q0sL5k7", NO_ENCODING, []),
+    ("BC1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KV8F3t4", "Invalid character or mixed case", [40]),
+    ("bc1qfysxzmfq2phhyarvv9hxgtjgdajxcw3fpkpph893lw", "Invalid padding in Bech32 data section", []),
+    ("bc1gmk9yu", "Empty Bech32 data section", []),
+    ("bc1qfysxzmfq2phhyarvv9hxgtjgfazycwjypqqqfm706a", "Version 0 witness address must use Bech32 checksum", []),
+    ("BC130XLXVLHEMJA6C4DQV22UAPCTQUPFHLXM9H8Z3K2E72Q4K9HCZ7VQ7ZWS8R", "Invalid Bech32 address witness version", []),
+    ("bc1pw5dgrnzv", "Invalid Bech32 address program size (1 byte)", []),
+    (
+        "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7v8n0nx0muaewav253zgeav",
+        "Invalid Bech32 address program size (41 bytes)",
+        [],
+    ),
+    (
+        "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7v07qwwzcrf",
+        "Invalid padding in Bech32 data section",
+        [],
+    ),
+]
+VALID_ADDRESSES = {
+    "BC1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KV8F3T4": "0014751e76e8199196d454941c45d1b3a323f1433bd6",
+    "BC1SW50QGDZ25J": "6002751e",
+    "bc1zw508d6qejxtdg4y5r3zarvaryvaxxpcs": "5210751e76e8199196d454941c45d1b3a323",
+    "bc1pfeessrawgf": "51024e73",
+}
+
+
+def test_validateaddress(tmp_path: Path) -> None:
+    """rpc_validateaddress, on mainnet."""
+    with NodeProcess(tmp_path, chain="mainnet") as node:
+        for address, error, places in INVALID_ADDRESSES:
+            answer = {"isvalid": False, "error_locations": places, "error": error}
+            assert node.rpc("validateaddress", address) == answer
+        for address, script in VALID_ADDRESSES.items():
+            answer = node.rpc("validateaddress", address)
+            assert (answer["isvalid"], answer["scriptPubKey"]) == (True, script)
+            assert not {"error", "error_locations"} & set(answer)
+
+
+def test_decodescript(node: CoreNode) -> None:
+    """rpc_decodescript."""
+    signature = (
+        "304502207fa7a6d1e0ee81132a269ad84e68d695483745cde8b541e3bf630749894e342a"
+        "022100c1f7ab20e13e22fb95281a870f3dcf38d782e53023ee313d741ad0cfbc0c509001"
+    )
+    key = "03b0da749730dc9b4b1f4a14d6902877a92541f5368778853d9c4a0cb7802dcfb2"
+    long_key = "04" + key[2:] + "5e01fc8fde47c96c98a4f3a8123e33a38a50cf9025cc8c4494a518f991792bb7"
+    key_hash = "5dd1d3a048119c27b28293056724d9522f26d945"
+    cltv = f"6321{key}ad670320a107b1756821{key}ac"
+    cases = [
+        (f"48{signature}", signature, "nonstandard"),
+        (f"48{signature}21{key}", f"{signature} {key}", "nonstandard"),
+        ("5100", "1 0", "nonstandard"),
+        (f"21{key}ac", f"{key} OP_CHECKSIG", "pubkey"),
+        (f"76a914{key_hash}88ac", f"OP_DUP OP_HASH160 {key_hash} OP_EQUALVERIFY OP_CHECKSIG", "pubkeyhash"),
+        (f"5221{key}21{key}21{key}53ae", f"2 {key} {key} {key} 3 OP_CHECKMULTISIG", "multisig"),
+        (f"a914{key_hash}87", f"OP_HASH160 {key_hash} OP_EQUAL", "scripthash"),
+        (f"6a48{signature}", f"OP_RETURN {signature}", "nulldata"),
+        (
+            cltv,
+            f"OP_IF {key} OP_CHECKSIGVERIFY OP_ELSE 500000 OP_CHECKLOCKTIMEVERIFY OP_DROP OP_ENDIF {key} OP_CHECKSIG",
+            "nonstandard",
+        ),
+        (f"41{long_key}ac", f"{long_key} OP_CHECKSIG", "pubkey"),
+        (f"0014{key_hash}", f"0 {key_hash}", "witness_v0_keyhash"),
+        (f"5120{'01' * 32}", f"1 {'01' * 32}", "witness_v1_taproot"),
+    ]
+    for script, text, kind in cases:
+        answer = node.rpc("decodescript", script)
+        assert (answer["asm"], answer["type"]) == (text, kind)
+    segwit = [node.rpc("decodescript", script).get("segwit") for script, _, _ in cases]
+    assert [segwit[i]["asm"] for i in (3, 4)] == [f"0 {key_hash}"] * 2
+    assert segwit[5]["type"] == "witness_v0_scripthash"
+    assert [segwit[i] for i in (6, 9, 10, 11)] == [None] * 4
+    assert segwit[8]["asm"] == f"0 {sha256(bytes.fromhex(cltv)).hexdigest()}"

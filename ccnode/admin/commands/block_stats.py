@@ -18,8 +18,8 @@ from ccnode.wire.parsing import ParsedBlock
 from ccnode.wire.serialize import compact_size
 from ccnode.wire.transaction import WITNESS_SCALE_FACTOR
 
-COIN_OVERHEAD: Final = 36 + 4 + 1
-"""Bytes that Core counts for a coin besides its output: outpoint, height, coinbase flag."""
+COIN_OVERHEAD: Final = 36 + 4
+"""Bytes that Core counts for a coin besides its output: outpoint, height with coinbase flag."""
 
 BIP30_REPEATS: Final = frozenset(
     bytes.fromhex(text)[::-1]
