@@ -13,6 +13,7 @@ An address belongs to a network: its prefixes are the network's. Every other scr
 those of the package embit; which of them stands for what is said here, with Core's sentences for texts that are none.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -48,6 +49,11 @@ _P2SH: Final = (bytes.fromhex("a914"), bytes.fromhex("87"))
 
 class AddressError(ValueError):
     """A text is no address of the network; the message is Core's."""
+
+    def __init__(self, message: str, places: Sequence[int] = ()) -> None:
+        """``places``: positions in the text of characters that are wrong, where that is known."""
+        super().__init__(message)
+        self.places = list(places)
 
 
 def witness_script(version: int, program: bytes) -> bytes:
@@ -122,7 +128,7 @@ def _decode_bech32(text: str, hrp: str) -> bytes:
     bech32 = _bech32()
     encoding, found, data = bech32.bech32_decode(text)
     if encoding is None:
-        raise AddressError(_bech32_fault(text))
+        raise _bech32_fault(text)
     if not data:
         raise AddressError("Empty Bech32 data section")
     if found != hrp:
@@ -146,20 +152,28 @@ def _decode_bech32(text: str, hrp: str) -> bytes:
     return witness_script(version, program)
 
 
-def _bech32_fault(text: str) -> str:
-    """What is wrong with a text that has our prefix and is no bech32, in Core's words (``bech32::LocateErrors``)."""
+def _bech32_fault(text: str) -> AddressError:
+    """What is wrong with a text that has our prefix and is no bech32, in Core's words (``bech32::LocateErrors``).
+
+    Core finds up to two wrong digits of a checksum that does not fit; we do not.
+    """
     if len(text) > _MAX_BECH32:
-        return "Bech32 string too long"
-    if any(not 33 <= ord(character) <= 126 for character in text) or (text.lower() != text and text.upper() != text):
-        return "Invalid character or mixed case"
+        return AddressError("Bech32 string too long", range(_MAX_BECH32, len(text)))
+    cased = [character for character in text if character.lower() != character.upper()]
+    wanted = str.lower if cased and cased[0].islower() else str.upper
+    places = [i for i, each in enumerate(text) if not "!" <= each <= "~" or each != wanted(each)]
+    if places:
+        return AddressError("Invalid character or mixed case", places)
     separator = text.rfind("1")
     if separator == -1:
-        return "Missing separator"
+        return AddressError("Missing separator")
     if separator == 0 or separator + 7 > len(text):
-        return "Invalid separator position"
-    if not set(_bech32().CHARSET).issuperset(text[separator + 1 :].lower()):
-        return "Invalid Base 32 character"
-    return "Invalid checksum"
+        return AddressError("Invalid separator position", [separator])
+    charset = _bech32().CHARSET
+    for i in range(separator + 1, len(text)):
+        if text[i].lower() not in charset:
+            return AddressError("Invalid Base 32 character", [i])
+    return AddressError("Invalid checksum")
 
 
 @cache

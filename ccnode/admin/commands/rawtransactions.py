@@ -311,7 +311,7 @@ def validate_address(context: AdminContext, address: str) -> dict[str, object]:
     try:
         script = decode_address(address, prefixes)
     except AddressError as error:
-        return {"isvalid": False, "error_locations": [], "error": str(error)}
+        return {"isvalid": False, "error_locations": error.places, "error": str(error)}
     witness = witness_program(script)
     kind = output_type(script)
     found: dict[str, object] = {
