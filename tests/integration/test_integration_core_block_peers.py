@@ -277,6 +277,7 @@ def test_node_network_limited(tmp_path: Path) -> None:
             wait_until(lambda: new.rpc("getblockcount") == 292)
 
 
+@pytest.mark.long
 def test_maxuploadtarget(tmp_path: Path) -> None:
     """feature_maxuploadtarget: old blocks end, new ones do not; who may download has them all."""
     with CoreNode(tmp_path, "--maxuploadtarget=800M", "--peertimeout=999999999") as node:
@@ -600,6 +601,7 @@ def test_filtered_blocks(tmp_path: Path) -> None:
             peer.expect_close()
 
 
+@pytest.mark.long
 def test_assumevalid(tmp_path: Path) -> None:
     """feature_assumevalid: one bad signature under two weeks of work."""
     made: list[MadeBlock] = []
