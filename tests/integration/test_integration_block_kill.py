@@ -263,8 +263,8 @@ def lose_power_many_times(folder: Path, times: int, rounds: int, seed: int) -> T
     return tally
 
 
-def test_eight_kills_change_no_coin(tmp_path: Path) -> None:
-    kill_many_times(tmp_path, kills=8, rounds=30, seed=1)
+def test_four_kills_change_no_coin(tmp_path: Path) -> None:
+    kill_many_times(tmp_path, kills=4, rounds=20, seed=1)
 
 
 @pytest.mark.long
@@ -274,7 +274,7 @@ def test_a_hundred_kills_change_no_coin(tmp_path: Path) -> None:
 
 
 def test_a_power_loss_changes_no_coin(tmp_path: Path) -> None:
-    lose_power_many_times(tmp_path, times=3, rounds=30, seed=3)
+    lose_power_many_times(tmp_path, times=2, rounds=20, seed=3)
 
 
 @pytest.mark.long
