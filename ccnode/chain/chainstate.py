@@ -67,7 +67,7 @@ class BlockResult:
     entry: int | None  # in the header index, if its header is in there
     new: bool  # stored now
     verdict: BlockVerdict | None = None  # why it was refused; None also for one that is merely not stored
-    linked: bool = False  # new, and its ancestors are all stored: it will be looked at
+    unlocked: int | None = None  # the best that can be connected because this is there: itself or a descendant
 
 
 class Chainstate:
@@ -202,7 +202,7 @@ class Chainstate:
             if source is not None:
                 self._sources[result.entry] = source
             linked = self._candidates.link(result.entry, self.tip.entry)
-            result = replace(result, linked=bool(linked))
+            result = replace(result, unlocked=min(linked, key=self._rank, default=None))
         return result
 
     def _wait_store(

@@ -19,7 +19,7 @@ a StorageError: the node stops then. What is on disk stays as the last flush lef
 import logging
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -52,7 +52,7 @@ FLUSH_SECONDS: Final = 600.0
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
-    """A block whose turn to be connected has not come."""
+    """A block that was stored, and its turn to be connected has not come; or that of the last one it made way for."""
 
     size: int
     source: int | None
@@ -88,6 +88,7 @@ class BlockEngine:
         self._preparing = BoundedSemaphore(PREPARING)
         self._preparing_unasked = BoundedSemaphore(1)
         self._pending: dict[bytes, _Pending] = {}
+        """By the hash of the best block that can be connected because of it."""
         self._pending_bytes = 0
         self._sources: Counter[int] = Counter()
         self._verdicts: dict[bytes, BlockVerdict | None] = {}
@@ -133,16 +134,19 @@ class BlockEngine:
     def wait_process(self, raw: bytes) -> tuple[BlockResult, bool]:
         """Submit a block and wait until it is connected, refused, or turns out not to be the best.
 
-        The result has the verdict of connecting it as well; the second value says whether it was looked at.
+        And so for blocks that waited for it. The result has the verdict of connecting it as well; the second value says
+        whether it was looked at.
         """
         block_hash = self._hash(raw)
         self._watched[block_hash] += 1
         try:
             result = self._wait_stored(raw)
-            self._wait_until(lambda: block_hash not in self._pending)
+            if result.unlocked is not None:
+                last = self.state.chain.index.hash(result.unlocked)
+                self._wait_until(lambda: last not in self._pending)
             if block_hash not in self._verdicts:
                 return result, result.verdict is not None
-            return BlockResult(result.entry, result.new, self._verdicts[block_hash], result.linked), True
+            return replace(result, verdict=self._verdicts[block_hash]), True
         finally:
             self._watched[block_hash] -= 1
             if not self._watched[block_hash]:
@@ -183,9 +187,9 @@ class BlockEngine:
     def _store(self, prepared: PreparedBlock, *, source: int | None, **how: Any) -> BlockResult:
         """In the greenlet."""
         result = self.state.wait_store(prepared, source=source, **how)
-        if result.linked:
+        if result.unlocked is not None:
             size = len(prepared.block.raw)
-            self._pending[prepared.block.hash] = _Pending(size, source)
+            self._pending[self.state.chain.index.hash(result.unlocked)] = _Pending(size, source)
             self._pending_bytes += size
             if source is not None:
                 self._sources[source] += 1

@@ -171,6 +171,25 @@ def test_processing_waits_for_the_verdict(room: EngineRoom) -> None:
     assert bad.verdict.result is ValidationResult.CONSENSUS
 
 
+def test_what_waited_for_a_block_is_settled_with_it(room: EngineRoom) -> None:
+    """A peer's next message finds everything connected that its block made way for, as in Core."""
+    blocks = [room.maker.block() for _ in range(60)]
+    for raw in blocks[:0:-1]:
+        room.engine.wait_submit(raw, source=4)
+    assert not room.engine.unsettled(4), "they wait for others"
+    room.engine.wait_submit(blocks[0], source=5)
+    room.engine.wait_settled(5, 10)
+    assert room.height == 60
+
+
+def test_processing_waits_for_what_waited(room: EngineRoom) -> None:
+    blocks = [room.maker.block() for _ in range(60)]
+    for raw in blocks[:0:-1]:
+        room.engine.wait_process(raw)
+    _, checked = room.engine.wait_process(blocks[0])
+    assert (checked, room.height) == (True, 60)
+
+
 def test_bytes_that_are_no_block(room: EngineRoom) -> None:
     with pytest.raises(DecodeError):
         room.engine.wait_submit(room.maker.block()[:-1], source=1)
