@@ -174,6 +174,7 @@ def test_processing_waits_for_the_verdict(room: EngineRoom) -> None:
 def test_what_waited_for_a_block_is_settled_with_it(room: EngineRoom) -> None:
     """A peer's next message finds everything connected that its block made way for, as in Core."""
     blocks = [room.maker.block() for _ in range(60)]
+    room.chain.accept([raw[:80] for raw in blocks])
     for raw in blocks[:0:-1]:
         room.engine.wait_submit(raw, source=4)
     assert not room.engine.unsettled(4), "they wait for others"
@@ -184,6 +185,7 @@ def test_what_waited_for_a_block_is_settled_with_it(room: EngineRoom) -> None:
 
 def test_processing_waits_for_what_waited(room: EngineRoom) -> None:
     blocks = [room.maker.block() for _ in range(60)]
+    room.chain.accept([raw[:80] for raw in blocks])
     for raw in blocks[:0:-1]:
         room.engine.wait_process(raw)
     _, checked = room.engine.wait_process(blocks[0])
