@@ -1,7 +1,9 @@
 """The benches run and print their tables; how fast they find the node is nobody's business here."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,24 +32,30 @@ NEEDS_DATA = {"blocks-parse": "Block 482683"}
 """These run on real blocks."""
 
 
-def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
+def bench(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, str(ROOT / "tools/bench.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **variables})
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where benches keep the headers that they share."""
+    return tmp_path_factory.mktemp("bench")
 
 
 @pytest.mark.parametrize("name", FIRST_LINES)
-def test_each_bench_prints_its_table(name: str) -> None:
-    assert_table(name, FIRST_LINES[name])
+def test_each_bench_prints_its_table(name: str, place: Path) -> None:
+    assert_table(name, FIRST_LINES[name], place)
 
 
 @pytest.mark.usefixtures("data_dir")
 @pytest.mark.parametrize("name", NEEDS_DATA)
-def test_benches_on_real_blocks_print_their_tables(name: str) -> None:
-    assert_table(name, NEEDS_DATA[name])
+def test_benches_on_real_blocks_print_their_tables(name: str, place: Path) -> None:
+    assert_table(name, NEEDS_DATA[name], place)
 
 
-def assert_table(name: str, title_begins: str) -> None:
-    result = bench(name, "--quick")
+def assert_table(name: str, title_begins: str, place: Path) -> None:
+    result = bench(name, "--quick", TMPDIR=str(place))
     assert result.returncode == 0, result.stderr
     title, *rows = result.stdout.strip().split("\n")[2:]
     assert title.startswith(title_begins)
