@@ -30,8 +30,8 @@ from tests.support.data import read_xz
 from tests.support.twins import FINE, Delivery, Disagreement, Twins, shrink
 
 SEED = int(os.environ.get("CCNODE_FUZZ_SEED", "0"))
-WORLDS = 5
-YOUNG_WORLDS = 3
+WORLDS = 3
+YOUNG_WORLDS = 2
 LONG_WORLDS = int(os.environ.get("CCNODE_FUZZ_WORLDS", "100"))
 STEPS = 200
 
