@@ -63,7 +63,7 @@ def build(naive, parent, plan, number):
 
 
 @pytest.mark.parametrize("params", NETWORKS.values(), ids=NETWORKS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(batches=st.lists(st.lists(plans, min_size=1, max_size=25), max_size=5), repeat=st.booleans())
 def test_verdicts_agree(params, batches, repeat):
     params = replace(params, soft_forks=FORKS)

@@ -80,7 +80,7 @@ operation = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(operations=st.lists(operation, max_size=12), base=st.sampled_from([0, 4032]), seed=st.integers(0, 99))
 def test_index_agrees_with_the_tree(operations, base, seed):
     rng = Random(seed)

@@ -48,7 +48,7 @@ def test_repeating_the_end_keeps_the_root_and_is_noticed(count):
     assert found
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=12))
 def test_mutated_means_equal_neighbours(numbers):
     hashes = [LEAVES[n] for n in numbers]

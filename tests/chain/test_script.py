@@ -45,7 +45,7 @@ scripts = st.one_of(
     ).map(b"".join),
     st.sampled_from([P2PKH, P2SH, P2WPKH, P2WSH, P2TR, MULTISIG]),
 )
-thorough = settings(max_examples=500, deadline=None, derandomize=True)
+thorough = settings(max_examples=500)
 
 
 def their_count(script: bytes, accurate: bool) -> int:

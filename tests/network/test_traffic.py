@@ -70,7 +70,7 @@ def test_the_upload_target_sees_what_is_sent_and_not_what_comes() -> None:
     assert (traffic.received.total, traffic.sent.total) == (5000, 300)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     events=st.lists(st.tuples(st.integers(0, 2 * LONGEST_WINDOW), st.integers(0, 10**9)), max_size=30),
     window=st.sampled_from([1, 60, 3600]),

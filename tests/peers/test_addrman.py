@@ -220,7 +220,7 @@ class Comparison(RuleBasedStateMachine):
 
 
 def test_any_operations_in_any_order_leave_what_the_model_has() -> None:
-    run_state_machine_as_test(Comparison, settings=settings(max_examples=25, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(Comparison, settings=settings(max_examples=25, stateful_step_count=30))
 
 
 # Rules, one by one

@@ -313,13 +313,13 @@ def crowds(draw: st.DrawFn) -> list[Candidate]:
     ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(crowds())
 def test_it_agrees_with_the_model(peers: list[Candidate]) -> None:
     assert Candidates(peers).select_to_evict() == model(list(peers))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(crowds())
 def test_half_is_protected_whoever_they_are(peers: list[Candidate]) -> None:
     expected = [peer for peer in peers if not peer.no_ban]
@@ -329,7 +329,7 @@ def test_half_is_protected_whoever_they_are(peers: list[Candidate]) -> None:
     assert protected(peers) == {peer.id for peer in peers} - {peer.id for peer in expected}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(crowds(), crowds())
 def test_who_changed_or_left_leaves_no_trace(peers: list[Candidate], before: list[Candidate]) -> None:
     candidates = Candidates(before)

@@ -441,7 +441,7 @@ def test_an_import_survives_what_is_no_block(blocks: list[bytes], tmp_path: Path
     assert [raw for _, raw in read_records(path, MAGIC)] == blocks[:5]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.one_of(st.integers(0, 20), st.binary(max_size=30)), max_size=8), st.integers(0, 300))
 def test_whole_blocks_are_found_between_any_garbage(
     blocks: list[bytes], tmp_path: Path, pieces: list[int | bytes], start: int

@@ -112,7 +112,7 @@ def test_sync_and_a_second_close(store: KeyValueStore) -> None:
     store.close()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(st.lists(st.tuples(PAIRS, st.sets(KEYS, max_size=4)), max_size=8))
 def test_any_history_leaves_what_a_dictionary_would_have(
     make: Callable[[], KeyValueStore], history: list[tuple[dict[bytes, bytes], set[bytes]]]

@@ -20,7 +20,7 @@ VERSION, LOCKTIME = b"\2\0\0\0", b"\5\0\0\0"
 INPUT = bytes(32) + b"\1\0\0\0" + b"\1\x51" + b"\xff\xff\xff\xff"
 OUTPUT = b"\x10" + bytes(7) + b"\1\x52"
 CORPORA = ["bitcoinfuzz_deserialize_block", "bitcoinfuzz_kernel_block", "rbk_block_roundtrip"]
-thorough = settings(max_examples=300, deadline=None, derandomize=True)
+thorough = settings(max_examples=300)
 
 
 def assert_columns(block: ParsedBlock, transactions: tuple[Transaction, ...]) -> None:

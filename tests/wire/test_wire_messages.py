@@ -24,7 +24,7 @@ from tests.wire.wire_strategies import MESSAGES, any_message
 
 MAGIC = bytes.fromhex("f9beb4d9")
 FACTORY = MessageFactory()
-quick = settings(max_examples=25, deadline=None, derandomize=True)
+quick = settings(max_examples=25)
 
 
 def test_there_is_a_strategy_and_a_class_for_every_command():
@@ -84,7 +84,7 @@ def test_a_truncated_payload_is_decoded_or_refused_never_worse(message, data):
         assert cut < len(payload)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(MESSAGES)), st.binary(max_size=200))
 def test_random_payloads_raise_only_decode_errors(command, payload):
     try:

@@ -20,7 +20,7 @@ from tests.wire import wire_strategies as draw
 from tests.wire.wire_strategies import MESSAGES
 
 MAGIC = bytes.fromhex("f9beb4d9")
-quick = settings(max_examples=20, deadline=None, derandomize=True)
+quick = settings(max_examples=20)
 
 # The other codecs know only today's form of some messages.
 COMMON_FORMS = MESSAGES | {

@@ -1,7 +1,7 @@
 """CompactSize, the reader and the names of service bits."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ccnode.errors import DecodeError
@@ -26,7 +26,6 @@ def test_compact_size_at_every_border(number, text):
     assert Reader(bytes.fromhex(text)).compact_number() == number
 
 
-@settings(deadline=None, derandomize=True)
 @given(st.integers(0, 2**64 - 1))
 def test_compact_size_round_trip(number):
     reader = Reader(compact_size(number))

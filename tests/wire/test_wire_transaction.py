@@ -78,7 +78,7 @@ def test_coinbase():
     assert not Transaction(1, (TxIn(NULL, b"", 0),) * 2, (), 0).is_coinbase()
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(any_transaction)
 def test_every_prefix_of_a_transaction_is_refused(transaction):
     data = transaction.encode()
