@@ -11,6 +11,7 @@ table that ``bitcoin-cli`` keeps on the client's side lives here, next to the de
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -92,6 +93,25 @@ class Arg:
         return f"{self.type.value}, optional, default={shown}"
 
 
+class Doubled(dict[str, object]):
+    """An object in which a name is there more than once. As a mapping it has the last of each, as Python has it."""
+
+    def __init__(self, members: list[tuple[str, object]]) -> None:
+        super().__init__(members)
+        self.members = members
+
+
+def read_object(members: list[tuple[str, object]]) -> dict[str, object]:
+    """For ``json.loads``, by which of two payments to one address the first would be lost without a word."""
+    found = dict(members)
+    return found if len(found) == len(members) else Doubled(members)
+
+
+def members_of(value: dict[str, object]) -> list[tuple[str, object]]:
+    """All that an object says, doubled names included."""
+    return value.members if isinstance(value, Doubled) else list(value.items())
+
+
 class WrongUsage(Exception):
     """Arguments too many or too few, or not among what a command can do: the answer is its help text."""
 
@@ -102,6 +122,10 @@ def bind(declared: Sequence[Arg], params: object, *, words: bool = False) -> dic
     ``words``: every value is a word of a command line, to be read by the declared type.
     Raises `WrongUsage`, or `RpcError`: unknown or doubled name -8, wrong JSON type -3, out of 64 bits -1.
     """
+    if isinstance(params, Doubled):
+        counts = Counter(name for name, _value in params.members)
+        name = counts.most_common(1)[0][0]
+        raise RpcError(rpc_errors.INVALID_PARAMETER, f"Parameter {name} specified multiple times")
     if isinstance(params, Mapping):
         given = _to_positions(declared, params)
     elif isinstance(params, list) or params is None:
@@ -115,7 +139,7 @@ def bind(declared: Sequence[Arg], params: object, *, words: bool = False) -> dic
     given += [None] * (len(declared) - len(given))
     _check_types(declared, given)
     return {
-        arg.name: arg.default if value is None else _convert(arg, value)
+        arg.name: arg.default if value is None and not arg.required else _convert(arg, value)
         for arg, value in zip(declared, given, strict=True)
     }
 
@@ -147,7 +171,7 @@ def _read_word(arg: Arg, word: object) -> object:
     if not isinstance(word, str) or arg.type.is_text:
         return word
     try:
-        return json.loads(word)
+        return json.loads(word, object_pairs_hook=read_object)
     except (ValueError, RecursionError):
         text = f'Error parsing JSON: {word}\n(the argument "{arg.name}" wants: {arg.type.value})'
         raise RpcError(rpc_errors.TYPE_ERROR, text) from None
@@ -171,7 +195,7 @@ def json_type(value: object) -> str:
         return "bool"
     if isinstance(value, int | float):
         return "number"
-    names = {str: "string", list: "array", dict: "object", type(None): "null"}
+    names = {str: "string", list: "array", dict: "object", Doubled: "object", type(None): "null"}
     return names[type(value)]
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol
 
 from ccnode.admin import rpc_errors
+from ccnode.admin.arguments import read_object
 from ccnode.admin.events import Subscription
 from ccnode.admin.registry import Registry
 from ccnode.clock import Clock
@@ -153,7 +154,7 @@ class Dispatcher:
 def parse(data: bytes) -> object:
     """The JSON of a request or a batch. Raises `RpcError` -32700."""
     try:
-        found = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+        found = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=read_object)
         if b"\\u" in data:  # half of a surrogate pair is no character: no file and no database takes it
             json.dumps(found, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):

@@ -142,3 +142,8 @@ def test_pieces_are_small() -> None:
 def test_what_is_not_json_raises(value: object) -> None:
     with pytest.raises((TypeError, ValueError)):
         "".join(encode(value))
+
+
+def test_a_parameter_given_twice_is_refused() -> None:
+    reply = json.loads(answer('{"id":1,"method":"add","params":{"a":1,"b":2,"a":3}}'))
+    assert reply["error"] == {"code": -8, "message": "Parameter a specified multiple times"}

@@ -1,11 +1,13 @@
 """Commands about transactions, scripts and addresses that need no blocks."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from admin_support import TestNode
 
+from ccnode.admin.arguments import read_object
 from ccnode.chain.addresses import decode_address, encode_address, witness_script
 from ccnode.chain.descriptors import with_checksum
 from ccnode.chain.networks import REGTEST
@@ -146,6 +148,9 @@ def test_what_a_created_transaction_says(
     assert transaction.vout[0].value == 50_000_000
 
 
+ODD_AMOUNTS = ["", " 1", "+1", "1_000", ".5", "1.", "01", "0x1", "\u0663", "NaN", "Infinity", "1e1000000", "1" * 40]
+
+
 @pytest.mark.parametrize(
     ("inputs", "outputs", "named", "code", "text"),
     [
@@ -167,7 +172,10 @@ def test_what_a_created_transaction_says(
         ([], {"foo": 0}, {}, -5, "Invalid Bitcoin address: foo"),
         ([], {ADDRESS: "foo"}, {}, -3, "Invalid amount"),
         ([], {ADDRESS: 0.000000001}, {}, -3, "Invalid amount"),
+        *(([], {ADDRESS: text}, {}, -3, "Invalid amount") for text in ODD_AMOUNTS),
         ([], {ADDRESS: -1}, {}, -3, "Amount out of range"),
+        ([], {ADDRESS: "1e300"}, {}, -3, "Amount out of range"),
+        ([], None, {}, -8, "Invalid parameter, output argument must be non-null"),
         ([], {ADDRESS: []}, {}, -3, "Amount is not a number or string"),
         ([], [{ADDRESS: 1}, {ADDRESS: 1}], {}, -8, f"Invalid parameter, duplicated address: {ADDRESS}"),
         ([], [{"data": "aa"}, {"data": "bb"}], {}, -8, "Invalid parameter, duplicate key: data"),
@@ -195,6 +203,14 @@ def test_what_createrawtransaction_refuses(
     node: TestNode, inputs: list[object], outputs: object, named: dict[str, object], code: int, text: str
 ) -> None:
     assert refusal(node, "createrawtransaction", inputs, outputs, **named) == (code, text)
+
+
+def test_two_payments_to_one_address_are_not_one(node: TestNode) -> None:
+    outputs = json.loads(f'{{"{ADDRESS}": 1, "{ADDRESS}": 2}}', object_pairs_hook=read_object)
+    assert refusal(node, "createrawtransaction", [], outputs) == (
+        -8,
+        f"Invalid parameter, duplicated address: {ADDRESS}",
+    )
 
 
 def test_outputs_come_as_words_too(node: TestNode) -> None:

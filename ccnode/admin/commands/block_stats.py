@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ccnode.admin import rpc_errors
+from ccnode.admin.arguments import json_type
 from ccnode.admin.block_access import require_blocks
 from ccnode.admin.commands.blocks import read_block
 from ccnode.admin.commands.common import display_hash, named_block
@@ -94,7 +95,8 @@ def _wanted(stats: list[object] | None) -> set[str]:
     wanted = set()
     for name in stats or ():
         if not isinstance(name, str):
-            raise RpcError(rpc_errors.TYPE_ERROR, "JSON value is not a string as expected")
+            text = f"JSON value of type {json_type(name)} is not of expected type string"
+            raise RpcError(rpc_errors.TYPE_ERROR, text)
         wanted.add(name)
     return wanted
 

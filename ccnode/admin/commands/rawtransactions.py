@@ -1,10 +1,11 @@
 """Commands about single transactions, scripts and addresses (Core: ``rpc/rawtransaction.cpp``)."""
 
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Decimal
 from typing import Final, TypeGuard
 
 from ccnode.admin import rpc_errors
-from ccnode.admin.arguments import json_type, parse_hash
+from ccnode.admin.arguments import json_type, members_of, parse_hash
 from ccnode.admin.block_access import require_blocks
 from ccnode.admin.commands.blocks import TRANSACTION, read_block, read_undo
 from ccnode.admin.commands.common import display_hash, hex_bytes, parse_hex
@@ -12,7 +13,7 @@ from ccnode.admin.context import AdminContext
 from ccnode.admin.registry import Arg, ArgType, command
 from ccnode.chain.addresses import AddressError, decode_address, encode_address, script_hash_script
 from ccnode.chain.hash160 import hash160
-from ccnode.chain.money import COIN, money_range
+from ccnode.chain.money import money_range
 from ccnode.chain.script import OP_RETURN, push, witness_program
 from ccnode.chain.script_text import (
     OutputType,
@@ -36,6 +37,12 @@ MAX_LOCKTIME: Final = 0xFFFFFFFF
 
 DEFAULT_VERSION: Final = 2
 _STANDARD_VERSIONS: Final = range(1, 4)
+
+_NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
+"""A number as JSON writes it; Python would read spaces, underscores and other scripts' digits as well."""
+_DECIMALS: Final = 8
+_MAX_NUMBER: Final = 28
+"""Characters of an amount: as many digits as `Decimal` keeps."""
 
 
 @command(
@@ -233,7 +240,7 @@ def _outputs(context: AdminContext, given: object) -> tuple[TxOut, ...]:
     """Destinations and amounts, from an object or an array of objects with one member each."""
     pairs: list[tuple[str, object]] = []
     if isinstance(given, dict):
-        pairs = list(given.items())
+        pairs = members_of(given)
     elif isinstance(given, list):
         for each in given:
             if not isinstance(each, dict):
@@ -276,12 +283,11 @@ def parse_amount(value: object) -> int:
     """Coins, as a number or a string of one, in satoshi (Core: ``AmountFromValue``). Raises `RpcError` -3."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise RpcError(rpc_errors.TYPE_ERROR, "Amount is not a number or string")
-    try:
-        satoshi = Decimal(str(value)) * COIN
-        exact = satoshi == satoshi.to_integral_value()
-    except (InvalidOperation, OverflowError):
-        exact = False
-    if not exact:
+    text = str(value)
+    if len(text) > _MAX_NUMBER or not _NUMBER.fullmatch(text):
+        raise RpcError(rpc_errors.TYPE_ERROR, "Invalid amount")
+    satoshi = Decimal(text).scaleb(_DECIMALS)
+    if satoshi != satoshi.to_integral_value():
         raise RpcError(rpc_errors.TYPE_ERROR, "Invalid amount")
     if not money_range(int(satoshi)):
         raise RpcError(rpc_errors.TYPE_ERROR, "Amount out of range")
