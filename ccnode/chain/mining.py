@@ -30,6 +30,7 @@ from ccnode.chain.script import OP_0, push_number
 from ccnode.chain.version_bits import TOP_BITS
 from ccnode.wire.blocks import Block
 from ccnode.wire.parsing import ParsedBlock
+from ccnode.wire.serialize import compact_size
 from ccnode.wire.transaction import OutPoint, Transaction, TxIn, TxOut
 
 MAX_TIMEWARP: Final = 600
@@ -88,19 +89,26 @@ def commitment_script(wtxids: Sequence[bytes]) -> bytes:
     return WITNESS_COMMITMENT_HEADER + witness_commitment(witness_merkle_root(wtxids), _RESERVED)
 
 
-def build_block(template: BlockTemplate, script: bytes, transactions: Sequence[Transaction] = ()) -> Block:
-    """A block that pays its reward to ``script``, complete but for the nonce."""
-    coinbase = _coinbase(template, script, transactions)
-    merkle = merkle_root([coinbase.txid, *(transaction.txid for transaction in transactions)])[0]
-    header = Header(template.version, template.prev, merkle, template.time, template.bits, nonce=0)
-    return Block.build(template.params.header_format.serialize(header), (coinbase, *transactions))
+def build_block(template: BlockTemplate, script: bytes, transactions: Sequence[ParsedBlock] = ()) -> Block:
+    """A block that pays its reward to ``script``, complete but for the nonce.
+
+    Each of the ``transactions`` has been read as a block of one (`ccnode.chain.transaction_text.read_transaction`).
+    """
+    coinbase = _coinbase(template, script, [each.wtxids[0] for each in transactions])
+    merkle = merkle_root([coinbase.txid, *(each.txids[0] for each in transactions)])[0]
+    header = template.params.header_format.serialize(
+        Header(template.version, template.prev, merkle, template.time, template.bits, nonce=0)
+    )
+    count, others = compact_size(1 + len(transactions)), (each.transaction(0) for each in transactions)
+    return Block(b"".join((header, count, coinbase.encode(), *others)), len(header))
 
 
-def _coinbase(template: BlockTemplate, script: bytes, transactions: Sequence[Transaction]) -> Transaction:
+def _coinbase(template: BlockTemplate, script: bytes, wtxids: Sequence[bytes]) -> Transaction:
+    """The first transaction of a block whose others have these ``wtxids``."""
     outputs = [TxOut(template.reward, script)]
     witness: tuple[bytes, ...] = ()
     if template.segwit:
-        outputs.append(TxOut(0, commitment_script([b"", *(transaction.wtxid for transaction in transactions)])))
+        outputs.append(TxOut(0, commitment_script([b"", *wtxids])))
         witness = (_RESERVED,)
     script_sig = push_number(template.height)
     if len(script_sig) < MIN_SCRIPT_SIG:

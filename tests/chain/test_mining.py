@@ -12,6 +12,7 @@ from ccnode.chain.money import COIN
 from ccnode.chain.networks import REGTEST
 from ccnode.chain.params import ChainParams
 from ccnode.chain.pow import block_proof
+from ccnode.chain.transaction_text import read_transaction
 from ccnode.wire.blocks import Block
 from ccnode.wire.parsing import parse_block
 from ccnode.wire.transaction import OutPoint, Transaction, TxIn, TxOut
@@ -39,7 +40,7 @@ def test_a_chain_of_our_own_blocks_is_valid() -> None:
     for height in range(1, 30):
         parent = index.tip
         template = block_template(REGTEST, index, NOW + height)
-        block = _mine(build_block(template, b"\x51", [SPEND]))
+        block = _mine(build_block(template, b"\x51", [read_transaction(SPEND.encode())]))
         parsed = parse_block(block.raw)
         context = BlockContext.build(REGTEST, index, parent, template.time)
         assert check_block(parsed, REGTEST, check_pow=True) is None
@@ -93,7 +94,7 @@ def test_a_search_ends_after_its_tries() -> None:
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_miner_may_leave_out_the_witness_of_the_commitment(kept: bool) -> None:
-    block = build_block(block_template(REGTEST, _index(REGTEST), NOW), b"\x51", [SPEND])
+    block = build_block(block_template(REGTEST, _index(REGTEST), NOW), b"\x51", [read_transaction(SPEND.encode())])
     coinbase, *others = block.transactions()
     given = Block.build(block.header, (coinbase if kept else coinbase.without_witness(), *others))
     assert with_commitment_witness(parse_block(given.raw), REGTEST, 1) == block.raw

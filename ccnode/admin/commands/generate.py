@@ -3,7 +3,7 @@
 from typing import Final
 
 from ccnode.admin import rpc_errors
-from ccnode.admin.arguments import HASH_DIGITS
+from ccnode.admin.arguments import HASH_DIGITS, json_type
 from ccnode.admin.block_access import require_blocks
 from ccnode.admin.commands.common import display_hash, hex_bytes, next_template
 from ccnode.admin.context import AdminContext
@@ -13,9 +13,9 @@ from ccnode.chain.descriptors import DescriptorError, parse_descriptor
 from ccnode.chain.mining import Grind, build_block
 from ccnode.chain.transaction_text import decode_transaction
 from ccnode.errors import RpcError
-from ccnode.network.hub import breathe
+from ccnode.network.hub import breathe, breathing
 from ccnode.wire.blocks import Block
-from ccnode.wire.transaction import Transaction
+from ccnode.wire.parsing import ParsedBlock
 
 DEFAULT_MAX_TRIES: Final = 1_000_000
 """Nonces that one command tries."""
@@ -115,7 +115,7 @@ def _ground(context: AdminContext, block: Block, tries: int) -> Grind:
 def generate_block(context: AdminContext, output: str, transactions: list[object], submit: bool) -> dict[str, object]:
     blocks, chain = require_blocks(context.blocks), context.chain
     script = _reward_script(context, output)
-    included = [_transaction(each) for each in transactions]
+    included = [_transaction(each) for each in breathing(transactions)]
     template = next_template(context)
     block = build_block(template, script, included)
     verdict = blocks.wait_test(block.raw)
@@ -145,9 +145,10 @@ def _reward_script(context: AdminContext, output: str) -> bytes:
             raise RpcError(rpc_errors.INVALID_ADDRESS_OR_KEY, text) from None
 
 
-def _transaction(given: object) -> Transaction:
+def _transaction(given: object) -> ParsedBlock:
+    """A transaction in hex, as a block of one."""
     if not isinstance(given, str):
-        raise RpcError(rpc_errors.TYPE_ERROR, "JSON value is not a string as expected")
+        raise RpcError(rpc_errors.TYPE_ERROR, f"JSON value of type {json_type(given)} is not of expected type string")
     raw = hex_bytes(given) or b""
     if len(given) == HASH_DIGITS and raw:
         raise RpcError(rpc_errors.INVALID_ADDRESS_OR_KEY, f"Transaction {given} not in mempool.")
@@ -155,4 +156,4 @@ def _transaction(given: object) -> Transaction:
     if block is None or not block.outpoints[0]:
         text = f"Transaction decode failed for {given}. Make sure the tx has at least one input."
         raise RpcError(rpc_errors.DESERIALIZATION_ERROR, text)
-    return Transaction.decode(raw)
+    return block
