@@ -27,7 +27,7 @@ def take_anchors(db: Database) -> list[Anchor]:
     set_state(db, KEY, None)
     try:
         return [_anchor(*item) for item in json.loads(text or "[]")[:MAX_ANCHORS]]
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, LookupError):  # a part of a dict: LookupError since Python 3.12
         return []
 
 
