@@ -484,7 +484,7 @@ def test_block_filters(tmp_path: Path) -> None:
     """rpc_getblockfilter: stale blocks have one, too."""
     with CoreNode(tmp_path / "0", "--blockfilterindex") as node, CoreNode(tmp_path / "1") as other:
         stale = node.generate(3)
-        wait_until(lambda: node.rpc("getindexinfo")["basic block filter index"]["synced"])  # it passes over what is stale
+        wait_until(lambda: node.rpc("getindexinfo")["basic block filter index"]["synced"])  # else stale ones may lack
         for name in other.generate(4, "raw(52)"):
             node.rpc("submitblock", other.rpc("getblock", name, 0))
         assert node.rpc("getblockcount") == 4
