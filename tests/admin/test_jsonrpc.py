@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccnode.admin.arguments import Arg, ArgType
-from ccnode.admin.jsonrpc import Dispatcher, encode
+from ccnode.admin.jsonrpc import Dispatcher, Rows, encode
 from ccnode.admin.registry import Registry
 from ccnode.clock import SystemClock
 from ccnode.errors import StorageError
@@ -147,3 +147,18 @@ def test_what_is_not_json_raises(value: object) -> None:
 def test_a_parameter_given_twice_is_refused() -> None:
     reply = json.loads(answer('{"id":1,"method":"add","params":{"a":1,"b":2,"a":3}}'))
     assert reply["error"] == {"code": -8, "message": "Parameter a specified multiple times"}
+
+
+def test_rows_are_made_when_they_are_sent_and_forgotten() -> None:
+    made: list[int] = []
+
+    def row(number: int) -> object:
+        made.append(number)
+        return {"number": number}
+
+    pieces = encode({"result": {"deep": {"deeper": {"rows": Rows(3, row), "none": Rows(0, row)}}}})
+    text = ""
+    for piece in pieces:
+        text += piece
+        assert len(made) - text.count("number") <= 1
+    assert json.loads(text)["result"]["deep"]["deeper"] == {"rows": [{"number": n} for n in range(3)], "none": []}

@@ -8,6 +8,7 @@ from ccnode.admin.block_access import BlockAccess, require_blocks
 from ccnode.admin.commands.common import BLOCKHASH, display_hash, find_block
 from ccnode.admin.commands.headers import HEADER_FIELDS, header_members
 from ccnode.admin.context import AdminContext
+from ccnode.admin.jsonrpc import Rows
 from ccnode.admin.registry import Arg, ArgType, command
 from ccnode.chain.transaction_text import transaction_members
 from ccnode.errors import RpcError, StorageError
@@ -158,22 +159,18 @@ def _coinbase_members(block: ParsedBlock) -> dict[str, object]:
     return members
 
 
-def _transactions(context: AdminContext, entry: int, block: ParsedBlock, verbosity: int) -> list[object]:
+def _transactions(context: AdminContext, entry: int, block: ParsedBlock, verbosity: int) -> Sequence[object]:
     if verbosity == SHOW_TXIDS:
         return [display_hash(txid) for txid in block.txids]
     spent = read_undo(context, entry)
     prefixes = context.chain.params.prefixes
-    return [
-        transaction_members(
-            block,
-            i,
-            prefixes,
-            spent=None if spent is None or i == 0 else spent[i - 1],
-            prevouts=verbosity >= SHOW_PREVOUTS,
-            pace=breathing,
-        )
-        for i in breathing(range(len(block)))
-    ]
+
+    def row(i: int) -> object:
+        coins = None if spent is None or i == 0 else spent[i - 1]
+        prevouts = verbosity >= SHOW_PREVOUTS
+        return transaction_members(block, i, prefixes, spent=coins, prevouts=prevouts, pace=breathing)
+
+    return Rows(len(block), row)
 
 
 @command(
