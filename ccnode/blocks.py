@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ccnode.admin.engine_blocks import EngineBlocks
+from ccnode.admin.figures import BlockFigures
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.verdict import BlockVerdict
 from ccnode.clock import Clock
@@ -57,6 +58,13 @@ class BlockSide:
         self.engine = self._parts.engine
         self.intake = Intake(self.engine)
         self._reader = BlockReader(chain, self.engine.state.table, self._parts.files, self._parts.reader)
+        self.figures = BlockFigures(
+            pending_bytes=lambda: self.engine.pending_bytes,
+            coins_cache_bytes=lambda: self.engine.state.coins.usage,
+            blocks_disk_bytes=self._blocks_size,
+            coins_disk_bytes=self._coins_size,
+        )
+        self.figures.listen(self.engine.state)
         self._filters: BlockFilters | None = None
         if config.blockfilterindex:
             self._filters = self._open_filters(on_fault)
@@ -105,13 +113,19 @@ class BlockSide:
             chain_worker=parts.worker,
             file_worker=parts.reader,
             cache_bytes=self._config.dbcache * MEBIBYTE,
-            disk_usage=lambda: sum(info.size + info.undo_size for info in parts.files.infos if not info.pruned),
-            coins_disk_usage=lambda: _folder_size(self._folder / "chainstate"),
+            disk_usage=self._blocks_size,
+            coins_disk_usage=self._coins_size,
             fetch=fetch,
             prune_target=parts.prune_target,
             wait_prune=lambda height: self.engine.wait_do(lambda: pruner.wait_prune_to(height)),
             filters=self._filters,
         )
+
+    def _blocks_size(self) -> int:
+        return sum(info.size + info.undo_size for info in self._parts.files.infos if not info.pruned)
+
+    def _coins_size(self) -> int:
+        return _folder_size(self._folder / "chainstate")
 
     @property
     def is_writing(self) -> bool:

@@ -219,6 +219,7 @@ class Node:
             misbehaviour=self.misbehaviour,
             timers=self.timers,
             lag=HubLag(),
+            blocks=None if self.blocks is None else self.blocks.figures,
         )
         self._closing.callback(self.figures.lag.stop)
         self.events, self.offenders = EventStream(self.clock), Offenders(self.clock)

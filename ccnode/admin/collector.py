@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from ccnode import __version__
-from ccnode.admin.figures import NodeFigures, rates
+from ccnode.admin.figures import BlockFigures, NodeFigures, rates
 from ccnode.admin.memory import memory_use
 from ccnode.network.hub import breathing, count_greenlets
 from ccnode.peers.traffic import tally_bytes, tally_messages
@@ -31,6 +31,8 @@ class NodeCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         yield InfoMetricFamily("ccnode", "the node", {"version": __version__, "chain": self._chain})
         yield from self._collect_chain()
+        if self._figures.blocks is not None:
+            yield from self._collect_blocks(self._figures.blocks)
         yield from self._collect_traffic()
         yield from self._collect_connections()
         yield from self._collect_bans()
@@ -42,6 +44,17 @@ class NodeCollector(Collector):
         yield _gauge("ccnode_height", "height of the tip", index.height(index.tip))
         yield _gauge("ccnode_tip_timestamp_seconds", "time in the header of the tip", index.time(index.tip))
         yield _gauge("ccnode_headers", "headers in the index, forks included", len(index))
+
+    def _collect_blocks(self, blocks: BlockFigures) -> Iterator[Metric]:
+        index, disk = self._figures.chain.index, {"blocks": blocks.blocks_disk_bytes, "coins": blocks.coins_disk_bytes}
+        yield _gauge("ccnode_best_header_height", "height of the best header", index.height(index.best_header))
+        yield _counter("ccnode_blocks_connected", "blocks that joined the active chain", blocks.connected)
+        yield _counter("ccnode_blocks_disconnected", "blocks that left it", blocks.disconnected)
+        yield _counter("ccnode_blocks_refused", "blocks invalid when they were to be connected", blocks.refused)
+        yield _gauge("ccnode_blocks_pending_bytes", "blocks stored and not yet connected", blocks.pending_bytes())
+        yield _gauge("ccnode_coins_cache_bytes", "changed coins in memory only", blocks.coins_cache_bytes())
+        sizes = [([what], size()) for what, size in disk.items()]
+        yield _gauges("ccnode_disk_bytes", "what is stored", ["what"], sizes)
 
     def _collect_traffic(self) -> Iterator[Metric]:
         manager = self._figures.network.manager

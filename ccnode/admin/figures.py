@@ -4,8 +4,9 @@ Nothing is counted here. Every figure is read off the part that keeps it when so
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ccnode import __version__
 from ccnode.admin.memory import memory_use
@@ -18,6 +19,10 @@ from ccnode.peers.bans import Ban, BanList
 from ccnode.peers.misbehaviour import Discouragement, Misbehaviour
 from ccnode.peers.traffic import RATE_WINDOWS, Flow, tally_bytes, tally_messages
 from ccnode.wire.address import ADDRESS_SIZES, NetworkAddress
+
+if TYPE_CHECKING:  # a node of headers loads none of these
+    from ccnode.chain.chainstate import Chainstate
+    from ccnode.chain.verdict import BlockVerdict
 
 BY_HAND = "by hand"
 FOR_MISBEHAVIOUR = "for misbehaviour"
@@ -44,6 +49,49 @@ class Condemned:
 
 
 @dataclass(slots=True, kw_only=True)
+class BlockFigures:
+    """Those of a node with blocks. Bytes are read off when somebody asks, blocks are counted from the start on."""
+
+    pending_bytes: Callable[[], int]
+    """Of blocks that are stored and wait to be connected."""
+    coins_cache_bytes: Callable[[], int]
+    """Of changes to the coins that are in memory only."""
+    blocks_disk_bytes: Callable[[], int]
+    coins_disk_bytes: Callable[[], int]
+    connected: int = 0
+    disconnected: int = 0
+    refused: int = 0
+    """Blocks that were invalid when they were to be connected."""
+
+    def listen(self, state: "Chainstate") -> None:
+        """Begin to count."""
+        state.on_connected(self._connected)
+        state.on_disconnected(self._disconnected)
+        state.on_block_checked(self._checked)
+
+    def _connected(self, *_block: object) -> None:
+        self.connected += 1
+
+    def _disconnected(self, *_block: object) -> None:
+        self.disconnected += 1
+
+    def _checked(self, _block_hash: bytes, verdict: "BlockVerdict | None", _source: int | None) -> None:
+        self.refused += verdict is not None
+
+    def report(self) -> Mapping[str, int]:
+        """A JSON object."""
+        return {
+            "connected": self.connected,
+            "disconnected": self.disconnected,
+            "refused": self.refused,
+            "pending_bytes": self.pending_bytes(),
+            "coins_cache_bytes": self.coins_cache_bytes(),
+            "blocks_disk_bytes": self.blocks_disk_bytes(),
+            "coins_disk_bytes": self.coins_disk_bytes(),
+        }
+
+
+@dataclass(slots=True, kw_only=True)
 class NodeFigures:
     """The parts that have figures."""
 
@@ -55,6 +103,7 @@ class NodeFigures:
     misbehaviour: Misbehaviour
     timers: Timers
     lag: HubLag
+    blocks: BlockFigures | None = None
     condemned: Condemned = field(default_factory=Condemned)
 
     def __post_init__(self) -> None:
@@ -76,6 +125,7 @@ class NodeFigures:
             "peers": len(manager.peers),
             "addresses": len(self.addrman),
             "headers": len(self.chain.index),
+            **({} if self.blocks is None else {"blocks": self.blocks.report()}),
             "traffic": {
                 "received": _direction(manager.traffic.received, manager.message_tallies(received=True)),
                 "sent": _direction(manager.traffic.sent, manager.message_tallies(received=False)),

@@ -205,6 +205,11 @@ class BlockEngine:
         """Whether a flush is under way: it may take long, and to break it off loses what was done since the last."""
         return self._fault is None and self.state.coins.is_flushing
 
+    @property
+    def pending_bytes(self) -> int:
+        """Size of the blocks that are stored and can be connected, but are not yet."""
+        return self._pending_bytes
+
     # What has been submitted and is not judged
 
     def unsettled(self, source: int) -> bool:

@@ -1,7 +1,7 @@
 """The figures of a node: as ``getnodestats`` has them, as Prometheus reads them, and the server under bad clients."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +10,7 @@ import gevent
 import pytest
 from admin_support import TestNode
 from gevent import socket
+from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
@@ -17,8 +18,9 @@ from prometheus_client.registry import Collector
 from ccnode import __version__
 from ccnode.admin import metrics as metrics_module
 from ccnode.admin.collector import NodeCollector
-from ccnode.admin.figures import NodeFigures
+from ccnode.admin.figures import BlockFigures, NodeFigures
 from ccnode.admin.metrics import MAX_CONNECTIONS, MetricsServer
+from ccnode.chain.verdict import BlockVerdict, ValidationResult
 from ccnode.errors import ExitStatus, StartupError
 from ccnode.network.hub import DeadlineExceeded
 from ccnode.network.statistics import ConnectionStatistics
@@ -118,6 +120,53 @@ def test_the_figures_of_getnodestats(figures: NodeFigures) -> None:
     assert tried["addresses"] == {"ipv4": 1, "ipv6": 0, "onion": 0, "i2p": 0, "cjdns": 0, "all_networks": 1}
     assert (tried["slots"], tried["slots_taken"], tried["buckets"], tried["buckets_begun"]) == (16384, 1, 256, 1)
     assert report["addrman"]["new"]["slots_taken"] == 4
+
+
+class MovingChain:
+    """Tells of blocks as a chain state does."""
+
+    def __init__(self) -> None:
+        self.tell: dict[str, Callable[..., object]] = {}
+
+    def __getattr__(self, name: str) -> Callable[[Callable[..., object]], None]:
+        return lambda callback: self.tell.update({name: callback})
+
+
+def test_a_node_with_blocks_has_figures_about_them(figures: NodeFigures) -> None:
+    sizes = iter(range(100, 900, 100))
+    figures.blocks = blocks = BlockFigures(
+        pending_bytes=lambda: next(sizes),
+        coins_cache_bytes=lambda: next(sizes),
+        blocks_disk_bytes=lambda: next(sizes),
+        coins_disk_bytes=lambda: next(sizes),
+    )
+    chain: Any = MovingChain()
+    blocks.listen(chain)
+    for _ in range(3):
+        chain.tell["on_connected"](1, None, ())
+        chain.tell["on_block_checked"](b"", None, 7)
+    chain.tell["on_disconnected"](1, None, ())
+    chain.tell["on_block_checked"](b"", BlockVerdict(ValidationResult.CONSENSUS, "bad-cb-amount"), None)
+    assert figures.report()["blocks"] == {
+        "connected": 3,
+        "disconnected": 1,
+        "refused": 1,
+        "pending_bytes": 100,
+        "coins_cache_bytes": 200,
+        "blocks_disk_bytes": 300,
+        "coins_disk_bytes": 400,
+    }
+    shown = samples(generate_latest(NodeCollector(figures, "regtest")).decode())
+    assert shown["ccnode_best_header_height",] == 2
+    counted = ("connected", "disconnected", "refused")
+    assert [shown[f"ccnode_blocks_{what}_total",] for what in counted] == [3, 1, 1]
+    assert (shown["ccnode_blocks_pending_bytes",], shown["ccnode_coins_cache_bytes",]) == (500, 600)
+    assert (shown["ccnode_disk_bytes", "blocks"], shown["ccnode_disk_bytes", "coins"]) == (700, 800)
+
+
+def test_a_node_of_headers_has_none(figures: NodeFigures) -> None:
+    assert "blocks" not in figures.report()
+    assert ("ccnode_best_header_height",) not in samples(generate_latest(NodeCollector(figures, "regtest")).decode())
 
 
 @pytest.mark.parametrize(

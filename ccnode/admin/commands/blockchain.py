@@ -124,7 +124,7 @@ def get_chain_states(context: AdminContext) -> dict[str, object]:
 @command(
     "getblockcount",
     "blockchain",
-    help="Returns the height of the best valid header. The genesis block has height 0.",
+    help="Returns the height of the tip of the active chain. The genesis block has height 0.",
     result="n    (numeric) the height",
 )
 def get_block_count(context: AdminContext) -> int:

@@ -147,6 +147,15 @@ def get_memory_info(context: AdminContext, mode: str) -> dict[str, object]:
   "peers": n,
   "addresses": n,
   "headers": n,
+  "blocks": {                        of a node with blocks
+    "connected": n,                  blocks that joined the active chain
+    "disconnected": n,               and that left it
+    "refused": n,                    invalid when they were to be connected
+    "pending_bytes": n,              of blocks that are stored and wait to be connected
+    "coins_cache_bytes": n,          of changed coins in memory only
+    "blocks_disk_bytes": n,          with undo data
+    "coins_disk_bytes": n
+  },
   "traffic": {
     "received" and "sent": {
       "bytes": n,

@@ -39,8 +39,21 @@ def _facts(state: Mapping[str, Any], stats: Mapping[str, Any], uptime: int) -> l
         ("listening", ", ".join(stats["listening"]) or "no"),
         ("traffic", f"{units.rate(received)} received, {units.rate(sent)} sent"),
         ("addresses", units.number(stats["addresses"])),
+        *_stored(stats.get("blocks")),
         ("memory", f"{units.size(memory['resident'])}, at most {units.size(memory['peak'])}"),
         ("lateness", f"{units.milliseconds(lag['p99'])} (99 of 100), {units.milliseconds(lag['worst'])} at worst"),
+    ]
+
+
+def _stored(blocks: Mapping[str, int] | None) -> list[tuple[str, str]]:
+    """What a node with blocks keeps."""
+    if blocks is None:
+        return []
+    stored, coins, changed = (blocks[f"{what}_bytes"] for what in ("blocks_disk", "coins_disk", "coins_cache"))
+    waiting = blocks["pending_bytes"]
+    return [
+        ("blocks", units.size(stored) + (f", {units.size(waiting)} to be connected" if waiting else "")),
+        ("coins", f"{units.size(coins)}, changes of {units.size(changed)} in memory"),
     ]
 
 
