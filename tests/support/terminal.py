@@ -2,11 +2,11 @@
 
 import fcntl
 import os
-import pty
 import re
 import select
-import signal
 import struct
+import subprocess
+import sys
 import termios
 import time
 
@@ -15,15 +15,26 @@ from tests.support.data import ROOT
 SECONDS = 30.0
 ASK_POSITION = "\x1b[6n"
 
+ON_TERMINAL = "import fcntl, os, sys; fcntl.ioctl(0, int(sys.argv[1]), 0); os.execv(sys.argv[2], sys.argv[2:])"
+"""Takes its standard input for the terminal from which Ctrl-C comes, and becomes the command. ``pty.fork`` would do it
+as well, but a process with threads should not fork."""
+
 
 class Terminal:
     """A command on a pseudo-terminal: type, and wait for what it prints. Call `close` when done."""
 
     def __init__(self, *command: str, columns: int = 100) -> None:
-        self._pid, self._fd = pty.fork()
-        if self._pid == 0:
-            os.execve(command[0], command, {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"})
+        self._fd, theirs = os.openpty()
         self.resize(columns, 24)
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", "-c", ON_TERMINAL, str(termios.TIOCSCTTY), *command],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+        )
+        os.close(theirs)
         self._seen = ""
 
     def resize(self, columns: int, lines: int) -> None:
@@ -50,13 +61,10 @@ class Terminal:
     def exit_status(self) -> int:
         """Wait for the command's end."""
         end = time.monotonic() + SECONDS
-        while True:
-            pid, status = os.waitpid(self._pid, os.WNOHANG)
-            if pid:
-                self._pid = 0
-                return os.waitstatus_to_exitcode(status)
+        while (status := self._process.poll()) is None:
             assert time.monotonic() < end, f"still running: {self._seen!r}"
             self._read()
+        return status
 
     def _read(self) -> None:
         """Take what is printed within a moment, and answer as a terminal would when asked where the cursor is."""
@@ -72,7 +80,6 @@ class Terminal:
         self._seen += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 
     def close(self) -> None:
-        if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+        self._process.kill()
+        self._process.wait()
         os.close(self._fd)
