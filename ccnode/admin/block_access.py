@@ -76,6 +76,11 @@ class BlockAccess(Protocol):
         """Most bytes that changed coins take in memory."""
         ...
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the node is stopping: no block is connected any more."""
+        ...
+
     def have_data(self, n: int) -> bool:
         """Whether the block can be read; the first always can."""
         ...

@@ -78,6 +78,11 @@ class EngineBlocks:
         """See `BlockAccess`."""
         return self._coins_disk_usage()
 
+    @property
+    def interrupted(self) -> bool:
+        """See `BlockAccess`."""
+        return self._state.interrupted
+
     # Reading
 
     def have_data(self, n: int) -> bool:
@@ -119,7 +124,7 @@ class EngineBlocks:
         self._state.wait_flush()
         start: bytes | None = b""
         while start is not None:
-            if self._state.interrupted:
+            if self.interrupted:
                 raise RpcError(rpc_errors.MISC_ERROR, "the node is stopping")
             start = self._chain_worker.wait_run(_show, self._store, start, visit)
             self._engine.wait_store_arrived()

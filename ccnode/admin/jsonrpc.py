@@ -19,6 +19,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isinf
 from typing import Any, Final, NoReturn, Protocol, overload
 
 from ccnode.admin import rpc_errors
@@ -179,12 +180,24 @@ class Dispatcher:
 def parse(data: bytes) -> object:
     """The JSON of a request or a batch. Raises `RpcError` -32700."""
     try:
-        found = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=read_object)
+        found = json.loads(
+            data.decode("utf-8"),
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=read_object,
+        )
         if b"\\u" in data:  # half of a surrogate pair is no character: no file and no database takes it
             json.dumps(found, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         raise RpcError(rpc_errors.PARSE_ERROR, "Parse error") from None
     return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if isinf(number):
+        raise ValueError(f"{text} is too large a number")
+    return number
 
 
 def _refuse_constant(name: str) -> NoReturn:

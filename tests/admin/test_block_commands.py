@@ -86,6 +86,15 @@ def test_mining_refuses_what_is_no_address_or_descriptor(node: BlockNode) -> Non
     assert refusal(node, "generateblock", "x", []) == (-5, "Error: Invalid address or descriptor")
 
 
+def test_mining_ends_when_the_node_stops(node: BlockNode) -> None:
+    mining = gevent.spawn(call, node, "generatetodescriptor", 10**9, "raw(51)")
+    with gevent.Timeout(10):
+        while not call(node, "getblockcount"):
+            gevent.sleep(0.001)
+        node.engine.interrupt()
+        assert len(mining.get()) >= call(node, "getblockcount")
+
+
 def test_a_block_with_certain_transactions(node: BlockNode) -> None:
     hashes = node.generate(101)
     first = spend(node, hashes[0], 49 * COIN)

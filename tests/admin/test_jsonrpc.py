@@ -162,3 +162,7 @@ def test_rows_are_made_when_they_are_sent_and_forgotten() -> None:
         text += piece
         assert len(made) - text.count("number") <= 1
     assert json.loads(text)["result"]["deep"]["deeper"] == {"rows": [{"number": n} for n in range(3)], "none": []}
+
+
+def test_numbers_that_no_float_holds_are_refused() -> None:
+    assert json.loads(answer('{"id":1,"method":"add","params":[1e400,2]}'))["error"]["code"] == -32700

@@ -74,7 +74,8 @@ def _generate(context: AdminContext, count: int, script: bytes, tries: int) -> l
         raise RpcError(rpc_errors.MISC_ERROR, "JSON integer out of range")
     chain = context.chain
     hashes: list[str] = []
-    while len(hashes) < count:
+    while len(hashes) < count and not blocks.interrupted:
+        breathe()
         template = next_template(context)
         grind = _ground(context, build_block(template, script), tries)
         tries = grind.tries
