@@ -256,6 +256,7 @@ class HeaderFile:
         if excess:
             log.warning("%s: cut %d bytes that an interrupted write left after record %d", self.path, excess, good - 1)
             os.ftruncate(self._fd, end)
+            _fdatasync(self._fd)  # before anything is appended: what was cut must not come back in front of it
             self._count = good
 
     def _damaged(self, number: int) -> NoReturn:
