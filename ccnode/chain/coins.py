@@ -65,7 +65,8 @@ class CoinChanges:
         """Per shard, coins that no layer below knows."""
         self.changed: list[dict[bytes, bytes | None]] = [{} for _ in range(SHARDS)]
         """Per shard, coins that a layer below may know; None where they are spent."""
-        self._content = 0  # bytes of keys and coins; what replaces a change counts as if it came on top
+        self.content = 0
+        """Bytes of keys and coins; what replaces a change counts as if it came on top."""
 
     def __len__(self) -> int:
         return sum(map(len, self.fresh)) + sum(map(len, self.changed))
@@ -73,7 +74,7 @@ class CoinChanges:
     @property
     def usage(self) -> int:
         """Bytes of memory."""
-        return self._content + sum(map(getsizeof, chain(self.fresh, self.changed)))
+        return self.content + sum(map(getsizeof, chain(self.fresh, self.changed)))
 
     def create(self, coins: Mapping[bytes, bytes]) -> None:
         """Add coins."""
@@ -89,7 +90,7 @@ class CoinChanges:
             else:
                 fresh[shard][outpoint] = coin
             content += (len(coin) + _OBJECT) & ~15
-        self._content += content + _OUTPOINT_OBJECT * len(coins)
+        self.content += content + _OUTPOINT_OBJECT * len(coins)
 
     def spend(self, outpoints: Iterable[bytes]) -> None:
         """Remove coins; those not in this layer are taken to be in one below."""
@@ -103,7 +104,7 @@ class CoinChanges:
             else:
                 changed[shard][outpoint] = None
                 content += _OUTPOINT_OBJECT
-        self._content += content
+        self.content += content
 
     def overlay(self, outpoints: Iterable[bytes], found: dict[bytes, bytes]) -> list[bytes]:
         """Put the coins that this layer has into ``found``; return the outpoints of which it knows nothing."""
@@ -152,6 +153,7 @@ class CoinsCache:
         self._dirty = CoinChanges()
         self._flushing: CoinChanges | None = None
         self._flushes = 0
+        self._looked_at = 0  # the dirty layer's content at the last look at its whole usage
 
     @property
     def usage(self) -> int:
@@ -170,7 +172,13 @@ class CoinsCache:
         return self._flushing is not None
 
     def should_flush(self) -> bool:
-        """Whether the changes have reached the limit."""
+        """Whether the changes have reached the limit. It looks each time a 256th of it has come on top.
+
+        To sum up the sizes of 512 tables takes as long as to spend and create 200 coins.
+        """
+        if self._dirty.content - self._looked_at < self.limit_bytes // 256:
+            return False
+        self._looked_at = self._dirty.content
         return self.usage >= self.limit_bytes
 
     def wait_fetch(self, outpoints: Iterable[bytes]) -> dict[bytes, bytes]:
@@ -212,6 +220,7 @@ class CoinsCache:
             raise RuntimeError("a flush is under way, or one has failed")
         layer, best_block = self._dirty, self.best_block
         self._dirty, self._flushing = CoinChanges(), layer
+        self._looked_at = 0
         self._worker.wait_run(self._store.commit, layer, best_block, entries)
         self._flushing = None
         self._flushes += 1

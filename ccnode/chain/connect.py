@@ -62,6 +62,7 @@ BIP30_REPEATED: Final = frozenset(
 )
 """The blocks whose coinbase they repeat."""
 
+_P2SH, _WITNESS = int(ScriptFlag.P2SH), int(ScriptFlag.WITNESS)
 _head: Final = Struct("<Iq")
 _OP_RETURN: Final = b"\x6a"
 _INDEXES: Final = tuple(i.to_bytes(4, "little") for i in range(256))
@@ -193,7 +194,7 @@ def _median_time_past(context: BlockContext, median_times: Mapping[int, int]) ->
 
 def _sigop_cost(block: ParsedBlock, spent: Sequence[Sequence[bytes]], flags: int) -> int:
     """Of the coinbase and of the transactions whose coins are given (Core: ``GetTransactionSigOpCost``)."""
-    p2sh, segwit = bool(flags & ScriptFlag.P2SH), bool(flags & ScriptFlag.WITNESS)
+    p2sh, segwit = bool(flags & _P2SH), bool(flags & _WITNESS)
     count = len(spent) + 1
     script_sigs, outputs = chain.from_iterable(block.script_sigs[:count]), chain.from_iterable(block.outputs[:count])
     cost = WITNESS_SCALE_FACTOR * legacy_sigops(script_sigs, outputs)

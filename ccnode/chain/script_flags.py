@@ -28,7 +28,9 @@ class ScriptFlag(IntFlag):
     TAPROOT = 1 << 17  # BIP341, BIP342
 
 
-ALL_SCRIPT_FLAGS: Final = (
+# From here on plain numbers: arithmetic with an IntFlag takes a microsecond, and this is done for every transaction.
+
+ALL_SCRIPT_FLAGS: Final = int(
     ScriptFlag.P2SH
     | ScriptFlag.DERSIG
     | ScriptFlag.NULLDUMMY
@@ -38,34 +40,39 @@ ALL_SCRIPT_FLAGS: Final = (
     | ScriptFlag.TAPROOT
 )
 
-_SINCE_GENESIS: Final = ScriptFlag.P2SH | ScriptFlag.WITNESS | ScriptFlag.TAPROOT
+_BEFORE_TAPROOT: Final = int(ScriptFlag.P2SH | ScriptFlag.WITNESS)
+_SINCE_GENESIS: Final = int(ScriptFlag.P2SH | ScriptFlag.WITNESS | ScriptFlag.TAPROOT)
+_DERSIG: Final = int(ScriptFlag.DERSIG)
+_CHECKLOCKTIMEVERIFY: Final = int(ScriptFlag.CHECKLOCKTIMEVERIFY)
+_CHECKSEQUENCEVERIFY: Final = int(ScriptFlag.CHECKSEQUENCEVERIFY)
+_NULLDUMMY: Final = int(ScriptFlag.NULLDUMMY)
 
 
 def _hash(text: str) -> bytes:
     return bytes.fromhex(text)[::-1]
 
 
-EXCEPTIONS: Final[Mapping[bytes, ScriptFlag]] = {
+EXCEPTIONS: Final[Mapping[bytes, int]] = {
     # mainnet 170,060 and a block of testnet3 spend outputs that have the form of P2SH without satisfying it
-    _hash("00000000000002dc756eebf4f49723ed8d30cc28a5f108eb94b1ba88ac4f9c22"): ScriptFlag.NONE,
-    _hash("00000000dd30457c001f4095d208cc1296b0eed002427aa599874af7a432b105"): ScriptFlag.NONE,
+    _hash("00000000000002dc756eebf4f49723ed8d30cc28a5f108eb94b1ba88ac4f9c22"): 0,
+    _hash("00000000dd30457c001f4095d208cc1296b0eed002427aa599874af7a432b105"): 0,
     # mainnet 692,261 spends a version 1 output before taproot was active
-    _hash("0000000000000000000f14c35b2d841e986ab5441de8c585d5ffe55ea1e395ad"): ScriptFlag.P2SH | ScriptFlag.WITNESS,
+    _hash("0000000000000000000f14c35b2d841e986ab5441de8c585d5ffe55ea1e395ad"): _BEFORE_TAPROOT,
 }
 """By block hash, what replaces the rules since genesis (Core: ``script_flag_exceptions``). The rules by height are
 added to it. A hash says which network it belongs to: no other has such a block."""
 
 
-def block_script_flags(params: ChainParams, height: int, block_hash: bytes) -> ScriptFlag:
-    """The script rules for the block with ``block_hash`` (internal order) at ``height``."""
+def block_script_flags(params: ChainParams, height: int, block_hash: bytes) -> int:
+    """The script rules for the block with ``block_hash`` (internal order) at ``height``: `ScriptFlag` bits."""
     forks = params.soft_forks
     flags = EXCEPTIONS.get(block_hash, _SINCE_GENESIS)
     if height >= forks.bip66:
-        flags |= ScriptFlag.DERSIG
+        flags |= _DERSIG
     if height >= forks.bip65:
-        flags |= ScriptFlag.CHECKLOCKTIMEVERIFY
+        flags |= _CHECKLOCKTIMEVERIFY
     if height >= forks.csv:
-        flags |= ScriptFlag.CHECKSEQUENCEVERIFY
+        flags |= _CHECKSEQUENCEVERIFY
     if height >= forks.segwit:
-        flags |= ScriptFlag.NULLDUMMY
+        flags |= _NULLDUMMY
     return flags
