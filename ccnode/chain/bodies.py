@@ -3,6 +3,9 @@
 A block that came in is connected soon, so it is kept as it was taken apart, up to `KEPT_BYTES`; any other is read again
 from its file, and compared with its header there. `Bodies.prefetch` has that done for the next block while the current
 one is being verified.
+
+Small blocks and their undo data are not handed to the worker one by one; they gather in memory, until there are many or
+`Bodies.wait_write_out` is called.
 """
 
 from collections import OrderedDict
@@ -12,7 +15,7 @@ from ccnode.chain.block_rules import is_mutated
 from ccnode.chain.block_table import BlockTable
 from ccnode.chain.index import HeaderIndex
 from ccnode.chain.params import ChainParams
-from ccnode.chain.ports import BlockStore, FilePosition, Task, Worker
+from ccnode.chain.ports import SMALL_BLOCK, BlockStore, FilePosition, Task, Worker
 from ccnode.chain.preparation import PreparedBlock, reopen_block
 from ccnode.chain.undo import decode_undo, encode_undo
 from ccnode.errors import DecodeError, StorageError
@@ -45,7 +48,10 @@ class Bodies:
         block = prepared.block
         height, time = self._index.height(n), self._index.time(n)
         if position is None:
-            position = self._worker.wait_run(self._files.append, block.raw, height, time)
+            if len(block.raw) < SMALL_BLOCK:
+                position = self._files.gather(block.raw, height, time)
+            if position is None:
+                position = self._worker.wait_run(self._files.append, block.raw, height, time)
         else:
             self._worker.wait_run(self._files.adopt, position, len(block.raw), height, time)
         self._table.add_data(n, position, len(block))
@@ -72,16 +78,32 @@ class Bodies:
             self._kept_bytes -= len(prepared.block.raw)
 
     def start_undo(self, n: int, spent: list[list[bytes]]) -> Task[FilePosition] | None:
-        """Begin to store the coins that the block of entry ``n`` spent; None if they are stored."""
-        if self._table.have_undo(n):
+        """Begin to store the coins that the block of entry ``n`` spent; None if they are stored, or soon done with."""
+        if self._table.have_undo(n) or self._is_small(n):
             return None
         position, block_hash = self._place(n)
         return self._worker.start(_append_undo, self._files, position.file, block_hash, spent)
 
-    def wait_undo_stored(self, n: int, undo: Task[FilePosition] | None) -> None:
-        """Note that the undo data of entry ``n`` are stored, once they are."""
+    def wait_undo_stored(self, n: int, spent: list[list[bytes]], undo: Task[FilePosition] | None) -> None:
+        """Have the undo data of entry ``n`` stored; ``undo`` is what `start_undo` gave."""
+        if self._table.have_undo(n):
+            return
         if undo is not None:
-            self._table.add_undo(n, undo.wait().offset)
+            stored = undo.wait()
+        else:
+            position, block_hash = self._place(n)
+            record = position.file, block_hash, encode_undo(spent)
+            stored = self._files.gather_undo(*record) or self._worker.wait_run(self._files.append_undo, *record)
+        self._table.add_undo(n, stored.offset)
+
+    @property
+    def gathered(self) -> bool:
+        """Whether something is stored in memory only."""
+        return self._files.has_gathered
+
+    def wait_write_out(self) -> None:
+        """Have it written to the files."""
+        self._worker.wait_run(self._files.write_out)
 
     def wait_undo(self, n: int) -> list[list[bytes]]:
         """The coins that the block of entry ``n`` spent. StorageError if they cannot be read."""
@@ -97,6 +119,10 @@ class Bodies:
         while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
             _n, oldest = self._kept.popitem(last=False)
             self._kept_bytes -= len(oldest.block.raw)
+
+    def _is_small(self, n: int) -> bool:
+        kept = self._kept.get(n)
+        return kept is not None and len(kept.block.raw) < SMALL_BLOCK
 
     def _place(self, n: int) -> tuple[FilePosition, bytes]:
         block_hash, position = self._index.hash(n), self._table.data_position(n)

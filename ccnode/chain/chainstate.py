@@ -30,7 +30,7 @@ from ccnode.chain.candidates import Candidates
 from ccnode.chain.coins import CoinsCache, make_coin
 from ccnode.chain.examination import wait_test_block, wait_verify_chain
 from ccnode.chain.headers import HeaderChain
-from ccnode.chain.ports import BlockStore, FilePosition, ScriptVerifier, Worker
+from ccnode.chain.ports import SMALL_BLOCK, BlockStore, FilePosition, ScriptVerifier, Worker
 from ccnode.chain.preparation import PreparedBlock, prepare_block
 from ccnode.chain.signet import SIGNET_FLAGS, signet_solution
 from ccnode.chain.tip import Moved, Tip
@@ -44,9 +44,6 @@ MIN_BLOCKS_TO_KEEP: Final = 288
 
 LOOK_AHEAD: Final = 32
 """Blocks of a branch that are connected before the best candidate is chosen again."""
-
-SMALL_BLOCK: Final = 10_000
-"""Bytes; taking one apart and checking it takes less than a millisecond: as much as handing it to a busy worker."""
 
 Checked = Callable[[bytes, BlockVerdict | None, int | None], None]
 

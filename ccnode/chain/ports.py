@@ -12,7 +12,7 @@ What goes in and out of such a call is never changed afterwards.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from ccnode.chain.coins import CoinChanges
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+SMALL_BLOCK: Final = 10_000
+"""Bytes below which a block is not handed to a thread: taking it apart and checking it takes less than a millisecond,
+as much as to hand it to a busy one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +66,30 @@ class Worker(Protocol):
 
 
 class BlockStore(Protocol):
-    """Blocks and undo data in files. Blocking: called on the worker. StorageError if anything fails."""
+    """Blocks and undo data in files. Blocking: called on the worker. StorageError if anything fails.
+
+    `gather` and `gather_undo` only put small things aside in memory, and are called at once while nothing is under way.
+    """
 
     def append(self, raw: bytes, height: int, time: int) -> FilePosition:
         """Add a block; it survives the death of the process, and after `sync` a power loss."""
+        ...
+
+    def gather(self, raw: bytes, height: int, time: int) -> FilePosition | None:
+        """The same, but it survives nothing before `write_out`; None if there is no room for it."""
+        ...
+
+    def gather_undo(self, file: int, block_hash: bytes, undo: bytes) -> FilePosition | None:
+        """The same of undo data."""
+        ...
+
+    @property
+    def has_gathered(self) -> bool:
+        """Whether there is something to write out."""
+        ...
+
+    def write_out(self) -> None:
+        """Write what has gathered."""
         ...
 
     def adopt(self, position: FilePosition, size: int, height: int, time: int) -> None:

@@ -98,7 +98,7 @@ class Tip:
             verdict = self._wait_verify(block, context, judged)
             if verdict is not None:
                 return verdict
-        self._bodies.wait_undo_stored(n, undo)
+        self._bodies.wait_undo_stored(n, judged.spent, undo)
         self._coins.apply(prepared.outer, judged.created, block.hash)
         self.entry = n
         self._table.set_scripts_valid(n)

@@ -49,6 +49,9 @@ their senders there is one more. The worst one has 80 MB."""
 FLUSH_SECONDS: Final = 600.0
 """Between flushes when nothing forces one: what a crash costs is to connect the blocks since then again."""
 
+QUIET_SECONDS: Final = 0.1
+"""Without anything to do, after which small blocks that gathered in memory are written to their files."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
@@ -317,7 +320,10 @@ class BlockEngine:
             if state.coins.unflushed or state.table.dirty:
                 state.wait_flush()
         elif not (self._stores or self._jobs or self._stopping):
-            self._wake.wait(left)
+            if not state.bodies.gathered:
+                self._wake.wait(left)
+            elif not self._wake.wait(QUIET_SECONDS):
+                state.bodies.wait_write_out()
             self._wake.clear()
 
     def _run_all(self, queue: deque[Callable[[], object]]) -> None:

@@ -11,6 +11,10 @@ Blocks need no checksum: header and merkle root are one. Both kinds may be obfus
 ``xor.dat`` is made for a new directory and honoured where there is one.
 
 A record survives the death of the process when `BlockFiles.append` returns, and a power loss after `BlockFiles.sync`.
+Small records may gather in memory first, up to `GATHERED` bytes, for to hand each of them to a thread takes longer than
+to check it: `BlockFiles.gather` touches no file, and `write_out` writes them in one go, as whatever follows them does.
+If the process dies before that, it is as if those blocks had not come yet: they are fetched again.
+
 The chain state's flush syncs first and then stores what it knows of each file, its `FileInfo`. So at a start the files
 may hold more than the infos say: `BlockFiles.scan` finds blocks behind the last flush again and cuts what an
 interrupted write left; undo data behind the last flush is simply overwritten, as those blocks are connected again.
@@ -18,7 +22,9 @@ interrupted write left; undo data behind the last flush is simply overwritten, a
 Files are deleted after a flush has recorded that they will be, so a file that is marked as pruned and still there was
 missed by a crash, and opening deletes it.
 
-Everything here blocks, and is called on one thread; `BlockFiles.read` and `read_undo` may be called on any.
+Everything here blocks, and is called on one thread; `BlockFiles.read` and `read_undo` may be called on any. `gather`
+and `gather_undo` do not block: who hands all that changes something to that thread, and waits for it, may call them
+himself in between.
 """
 
 import logging
@@ -29,6 +35,7 @@ from dataclasses import replace
 from errno import EACCES, ENOSPC, EPERM, EROFS
 from pathlib import Path
 from struct import Struct
+from types import MappingProxyType
 from typing import NoReturn
 from zlib import crc32
 
@@ -46,6 +53,10 @@ MAX_FILE_SIZE = 128 << 20
 FAST_PRUNE_FILE_SIZE = 64 << 10
 """The same for tests of pruning (Core: ``fastprune``)."""
 
+GATHERED = 256 << 10
+"""Bytes of records kept in memory before they are written: forty blocks of 6 kB."""
+
+_NOTHING: Mapping[int, bytes] = MappingProxyType({})
 _CRC = Struct("<I")
 _MAX_UNDO_SIZE = 1 << 30  # bytes; 130,000 inputs in a block, each of a coin with the largest script
 _NAME = re.compile(r"blk(\d{5,})\.dat")
@@ -80,6 +91,8 @@ class BlockFiles:
         self._fds: dict[Path, int] = {}
         self._unsynced: set[Path] = set()
         self._changed: set[int] = set()
+        self._gathered: dict[Path, dict[int, bytes]] = {}  # by offset, one after another
+        self._gathered_bytes = 0
         last = max(infos, default=-1) if infos else -1
         self.infos: list[FileInfo] = [(infos or {}).get(number, FileInfo()) for number in range(last + 1)]
         """What the files hold, by number."""
@@ -98,31 +111,60 @@ class BlockFiles:
 
     def append(self, raw: bytes, height: int, time: int) -> FilePosition:
         """Add a block; ``height`` and ``time`` are kept for pruning. Raises StorageError, and nothing has changed."""
+        self.write_out()
         size = FRAME.size + len(raw)
         number = max(0, len(self.infos) - 1)
         if self._unread:
             number = max(number, *self._numbers()) + 1
             self._unread = False
-        elif self.infos and self.infos[-1].size and self.infos[-1].size + size > self._max_file_size:
+        elif self._is_full(size):
             self._close(self.blocks_path(number))
             number += 1
         self._make_infos(number)
         offset = self.infos[number].size
-        self._write(self.blocks_path(number), FRAME.pack(self._magic, len(raw)) + raw, offset)
-        self._note_block(number, offset + size, height, time)
-        return FilePosition(number, offset + FRAME.size)
+        self._write(self.blocks_path(number), self._block_record(raw), offset)
+        return self._note_block(number, offset, size, height, time)
 
     def append_undo(self, file: int, block_hash: bytes, undo: bytes) -> FilePosition:
         """Add the undo data of a block that is in block file ``file``. Raises StorageError."""
-        info = self.infos[file]
-        record = FRAME.pack(self._magic, len(undo)) + undo + _CRC.pack(crc32(undo, crc32(block_hash)))
-        self._write(self.undo_path(file), record, info.undo_size)
-        self.infos[file] = replace(info, undo_size=info.undo_size + len(record))
-        self._changed.add(file)
-        return FilePosition(file, info.undo_size + FRAME.size)
+        self.write_out()
+        record = self._undo_record(block_hash, undo)
+        self._write(self.undo_path(file), record, self.infos[file].undo_size)
+        return self._note_undo(file, len(record))
+
+    def gather(self, raw: bytes, height: int, time: int) -> FilePosition | None:
+        """Add a block in memory; None if that must be left to `append`."""
+        record = self._block_record(raw)
+        if self._unread or not self.infos or self._is_full(len(record)) or not self._has_room(record):
+            return None
+        number = len(self.infos) - 1
+        offset = self.infos[number].size
+        self._gather(self.blocks_path(number), record, offset)
+        return self._note_block(number, offset, len(record), height, time)
+
+    def gather_undo(self, file: int, block_hash: bytes, undo: bytes) -> FilePosition | None:
+        """Add undo data in memory; None if that must be left to `append_undo`."""
+        record = self._undo_record(block_hash, undo)
+        if not self._has_room(record):
+            return None
+        self._gather(self.undo_path(file), record, self.infos[file].undo_size)
+        return self._note_undo(file, len(record))
+
+    @property
+    def has_gathered(self) -> bool:
+        """Whether there is something to write out."""
+        return bool(self._gathered)
+
+    def write_out(self) -> None:
+        """Write what has gathered. Raises StorageError."""
+        for path, records in self._gathered.items():
+            self._write(path, b"".join(records.values()), next(iter(records)))
+        self._gathered.clear()  # not before it can be read from the files
+        self._gathered_bytes = 0
 
     def sync(self) -> None:
         """Force all that was appended onto the disk, blocks before undo data. Raises StorageError."""
+        self.write_out()
         for path in sorted(self._unsynced):  # blk sorts before rev
             self._sync(path)
         if self._unsynced:
@@ -192,7 +234,7 @@ class BlockFiles:
     def adopt(self, position: FilePosition, size: int, height: int, time: int) -> None:
         """Take in a block of ``size`` bytes that `scan` or `scan_all` found."""
         self._make_infos(position.file)
-        self._note_block(position.file, position.offset + size, height, time)
+        self._note_block(position.file, position.offset - FRAME.size, FRAME.size + size, height, time)
 
     def delete_undo(self) -> None:
         """Delete all undo files, before a reindex writes new ones. Raises StorageError."""
@@ -227,9 +269,18 @@ class BlockFiles:
         """Let there be an info of each file up to ``number``."""
         self.infos += [FileInfo()] * (number + 1 - len(self.infos))
 
-    def _note_block(self, number: int, end: int, height: int, time: int) -> None:
-        self.infos[number] = self.infos[number].with_block(end, height, time)
+    def _note_block(self, number: int, offset: int, size: int, height: int, time: int) -> FilePosition:
+        """There is a record of ``size`` bytes at ``offset`` of a block file now."""
+        self.infos[number] = self.infos[number].with_block(offset + size, height, time)
         self._changed.add(number)
+        return FilePosition(number, offset + FRAME.size)
+
+    def _note_undo(self, number: int, size: int) -> FilePosition:
+        """There is a record of ``size`` bytes more in an undo file now."""
+        info = self.infos[number]
+        self.infos[number] = replace(info, undo_size=info.undo_size + size)
+        self._changed.add(number)
+        return FilePosition(number, info.undo_size + FRAME.size)
 
     def _numbers(self) -> list[int]:
         matches = (_NAME.fullmatch(path.name) for path in self.directory.iterdir())
@@ -285,6 +336,23 @@ class BlockFiles:
         if found < size:
             raise StorageError(f"{path} was cut: {found} of {size} bytes are left; start once with --reindex")
 
+    def _is_full(self, size: int) -> bool:
+        """Whether a record of ``size`` bytes belongs in a new file."""
+        return bool(self.infos and self.infos[-1].size and self.infos[-1].size + size > self._max_file_size)
+
+    def _has_room(self, record: bytes) -> bool:
+        return self._gathered_bytes + len(record) <= GATHERED
+
+    def _gather(self, path: Path, record: bytes, offset: int) -> None:
+        self._gathered.setdefault(path, {})[offset] = record
+        self._gathered_bytes += len(record)
+
+    def _block_record(self, raw: bytes) -> bytes:
+        return FRAME.pack(self._magic, len(raw)) + raw
+
+    def _undo_record(self, block_hash: bytes, undo: bytes) -> bytes:
+        return FRAME.pack(self._magic, len(undo)) + undo + _CRC.pack(crc32(undo, crc32(block_hash)))
+
     def _write(self, path: Path, data: bytes, offset: int, *, plain: bool = False) -> None:
         try:
             written = os.pwrite(self._fd(path), data if plain else xor(data, self._key, offset), offset)
@@ -323,6 +391,9 @@ class BlockFiles:
 
     def _read(self, path: Path, offset: int, trailer: int, limit: int) -> bytes:
         """The content of the record at ``offset`` and ``trailer`` bytes after it."""
+        record = self._gathered.get(path, _NOTHING).get(offset - FRAME.size)
+        if record is not None:
+            return record[FRAME.size :]
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:

@@ -290,6 +290,23 @@ def test_scripts_that_fail(tmp_path: Path) -> None:
     assert room.height == 105
 
 
+def test_small_blocks_that_a_crash_took_are_taken_again(tmp_path: Path) -> None:
+    room, maker = grown(tmp_path / "a", 130)
+    room.state.wait_flush()
+    blocks = maker.extend(10)
+    submit_all(room, blocks)
+    assert room.state.bodies.gathered
+    room.crash(quiet=False)
+    assert room.height == 130
+    assert all(room.submit(raw).result.new for raw in blocks)
+    assert room.tip == maker.hash
+    room.crash()
+    assert room.tip == maker.hash
+    direct = ChainRoom(tmp_path / "b")
+    submit_all(direct, maker.blocks)
+    assert room.coins() == direct.coins()
+
+
 def test_a_crash_loses_nothing_that_was_stored(tmp_path: Path) -> None:
     room, maker = grown(tmp_path / "a", 130)
     room.state.wait_flush()

@@ -76,6 +76,55 @@ def test_blocks_and_undo_data_come_back(files: BlockFiles) -> None:
             assert each.read_undo(undo_position, block_hash) == undo
 
 
+def test_what_gathers_is_read_at_once_and_written_as_if_it_had_been_appended(files: BlockFiles, tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "xor.dat").write_bytes(files._key)
+    plain = BlockFiles(tmp_path / "plain", MAGIC, max_file_size=2000)
+    stored, gathered = [], 0
+    for height, raw in enumerate(made(1, 40)):
+        undo = raw[::-1]
+        position = files.gather(raw, height, 1000 + height)
+        gathered += position is not None
+        position = position or files.append(raw, height, 1000 + height)
+        undo_position = files.gather_undo(position.file, raw[:32], undo)
+        assert undo_position is not None
+        stored.append((position, raw, undo_position, undo))
+        assert plain.append(raw, height, 1000 + height) == position
+        assert plain.append_undo(position.file, raw[:32], undo) == undo_position
+        assert all(files.read(at) == block for at, block, _undo_position, _undo in stored)
+        assert all(files.read_undo(at, block[:32]) == undo for _at, block, at, undo in stored)
+    assert gathered > 20
+    assert files.has_gathered
+    files.write_out()
+    assert not files.has_gathered
+    assert files.infos == plain.infos
+    for number in range(len(files.infos)):
+        assert files.blocks_path(number).read_bytes() == plain.blocks_path(number).read_bytes()
+        assert files.undo_path(number).read_bytes() == plain.undo_path(number).read_bytes()
+
+
+def test_what_gathers_is_bounded(tmp_path: Path) -> None:
+    files = BlockFiles(tmp_path, MAGIC)
+    assert files.gather(bytes(100), 0, 0) is None  # there is no file yet
+    files.append(bytes(100), 0, 0)
+    assert files.gather_undo(0, bytes(32), bytes(block_files.GATHERED)) is None
+    count = 0
+    while files.gather(bytes(10_000), 1, 0) is not None:
+        count += 1
+    assert (count + 1) * 10_008 > block_files.GATHERED >= count * 10_008
+    assert files.blocks_path(0).stat().st_size == 108
+    files.append(bytes(10_000), 1, 0)
+    assert not files.has_gathered
+    assert files.blocks_path(0).stat().st_size == 108 + (count + 1) * 10_008
+
+
+def test_a_full_disk_is_noticed_when_what_gathered_is_written(files: BlockFiles) -> None:
+    files.append(bytes(100), 0, 0)
+    assert files.gather(bytes(100), 1, 0) is not None
+    with room_for(150), pytest.raises(StorageError, match=r"blk00000\.dat: .*; free space"):
+        files.sync()
+
+
 def test_the_layout_is_that_of_bitcoin_core(tmp_path: Path) -> None:
     files = BlockFiles(tmp_path, MAGIC, obfuscate=False)
     first, second = made(1, 2)

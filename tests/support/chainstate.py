@@ -124,8 +124,13 @@ class ChainRoom:
         self.state.on_disconnected(lambda n, _block, _spent: self.moves.append(("down", index.height(n))))
         self.chain.subscribe(lambda change: self.published.append(index.hash(change.new_tip)))
 
-    def crash(self) -> None:
-        """What was not flushed is lost; marks on headers are kept elsewhere, and are not."""
+    def crash(self, *, quiet: bool = True) -> None:
+        """What was not flushed is lost; marks on headers are kept elsewhere, and are not.
+
+        :param quiet: there was time to write small blocks to their files.
+        """
+        if quiet:
+            self.state.bodies.wait_write_out()
         marks = self.chain.invalid_marks()
         self.files.close()
         self.open(marks)
