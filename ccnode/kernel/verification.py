@@ -22,11 +22,11 @@ from ccnode.kernel.library import Kernel
 from ccnode.wire.parsing import ParsedBlock
 from ccnode.wire.protocol import BLOCK_HEADER_SIZE
 
-_SCRIPT_OFFSET: Final = 12
+SCRIPT_OFFSET: Final = 12
 _VALUE: Final = Struct("<4xq")
 """A coin: what is not needed here, the value in satoshi, the script (`ccnode.chain.coins`)."""
 
-_P2TR_SIZE: Final = _SCRIPT_OFFSET + 34
+_P2TR_SIZE: Final = SCRIPT_OFFSET + 34
 _P2TR_START: Final = b"\x51\x20"
 _TAPROOT: Final = int(ScriptFlag.TAPROOT)
 
@@ -98,7 +98,7 @@ def prepare(kernel: Kernel, transaction: int, coins: Sequence[bytes], flags: int
     """What verifies the inputs of ``transaction`` under ``flags``. The caller destroys the data."""
     flags &= ALL_SCRIPT_FLAGS
     if flags & _TAPROOT and any(
-        len(coin) == _P2TR_SIZE and coin.startswith(_P2TR_START, _SCRIPT_OFFSET) for coin in coins
+        len(coin) == _P2TR_SIZE and coin.startswith(_P2TR_START, SCRIPT_OFFSET) for coin in coins
     ):
         return Prepared(_precompute_with_outputs(kernel, transaction, coins), flags)
     data = kernel.precomputed_create(transaction, None, 0) if len(coins) > 1 else None
@@ -108,7 +108,7 @@ def prepare(kernel: Kernel, transaction: int, coins: Sequence[bytes], flags: int
 def _precompute_with_outputs(kernel: Kernel, transaction: int, coins: Sequence[bytes]) -> int:
     outputs = (ctypes.c_void_p * len(coins))()
     for index, coin in enumerate(coins):
-        script = coin[_SCRIPT_OFFSET:]
+        script = coin[SCRIPT_OFFSET:]
         handle = kernel.script_pubkey_create(script, len(script))
         outputs[index] = kernel.transaction_output_create(handle, *_VALUE.unpack_from(coin))
         kernel.script_pubkey_destroy(handle)
@@ -146,7 +146,7 @@ def _verify_inputs(kernel: Kernel, transaction: int, prepared: Prepared, span: S
     where = ctypes.addressof(status)
     for index in range(span.first, span.end):
         coin = coins[index]
-        script = coin[_SCRIPT_OFFSET:]
+        script = coin[SCRIPT_OFFSET:]
         handle = create(script, len(script))
         verified = verify(handle, *value_of(coin), transaction, data, index, flags, where)
         destroy(handle)

@@ -1,5 +1,6 @@
 """`ScriptChecker`: blocks and transactions in slices on threads."""
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -93,7 +94,7 @@ REAL = {
 """Real blocks whose spent outputs are known, and their inputs."""
 
 
-def real_block(data_dir: Path, name: str) -> tuple[ParsedBlock, list[list[bytes]], ScriptFlag]:
+def real_block(data_dir: Path, name: str) -> tuple[ParsedBlock, list[list[bytes]], int]:
     block = parse_block(read_xz(data_dir / f"blocks/{name}.raw.xz"))
     rows = [row.split("\t") for row in read_xz(data_dir / f"blocks/{name}.spent.tsv.xz").decode().splitlines()]
     coins = iter([make_coin(int(row[0]), bytes.fromhex(row[1]), 1, False) for row in rows if row[0][0] != "#"])
@@ -133,6 +134,21 @@ def test_the_first_of_several_failures_is_told(checker: ScriptChecker, counting:
     for at in (500, 303, 111, 400):
         spent[at] = [worthless(coin) for coin in spent[at]]
     assert {checker.wait_verify(block, spent, ALL_SCRIPT_FLAGS) for _ in range(5)} == {ScriptFailure(112, 0)}
+    assert not +counting.alive
+
+
+@pytest.mark.parametrize(("scripts", "light"), [([OP_TRUE] * 3, True), ([P2WPKH], True), ([P2WPKH] * 3, False)])
+def test_few_bytes_of_scripts_are_verified_without_a_thread(
+    checker: ScriptChecker, counting: CountingKernel, scripts: list[bytes], light: bool
+) -> None:
+    block, spent = block_of([spend(scripts)])
+    threads = set()
+    verify = counting.script_pubkey_verify
+    counting.script_pubkey_verify = lambda *arguments: threads.add(threading.get_ident()) or verify(*arguments)
+    assert checker.wait_verify(block, spent, ALL_SCRIPT_FLAGS) is None
+    spent[0][-1] = make_coin(1, b"\x00", 1, False)
+    assert checker.wait_verify(block, spent, ALL_SCRIPT_FLAGS) == ScriptFailure(1, len(scripts) - 1)
+    assert (threading.get_ident() in threads) is light
     assert not +counting.alive
 
 
