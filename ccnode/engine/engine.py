@@ -144,6 +144,8 @@ class BlockEngine:
         self._watched[block_hash] += 1
         try:
             result = self._wait_stored(raw)
+            if result.new and self.state.bodies.gathered:  # nobody else may have it, and we are to say that we do
+                self._wait_in(self._stores, self.state.bodies.wait_write_out)
             if result.unlocked is not None:
                 last = self.state.chain.index.hash(result.unlocked)
                 self._wait_until(lambda: last not in self._pending)

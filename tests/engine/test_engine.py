@@ -183,6 +183,12 @@ def test_what_waited_for_a_block_is_settled_with_it(room: EngineRoom) -> None:
     assert room.height == 60
 
 
+def test_what_was_processed_is_in_the_files(room: EngineRoom) -> None:
+    room.engine.wait_process(room.maker.block())
+    room.engine.wait_process(room.maker.block())
+    assert room.files.blocks_path(0).stat().st_size == room.files.infos[0].size
+
+
 def test_processing_waits_for_what_waited(room: EngineRoom) -> None:
     blocks = [room.maker.block() for _ in range(60)]
     room.chain.accept([raw[:80] for raw in blocks])
