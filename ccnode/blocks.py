@@ -57,6 +57,7 @@ class BlockSide:
         self._parts = open_blocks(options, chain, folder, clock, sync_headers=sync_headers, on_fault=on_fault)
         self.engine = self._parts.engine
         self.intake = Intake(self.engine)
+        chain.is_importing = lambda: self.engine.importing
         self._reader = BlockReader(chain, self.engine.state.table, self._parts.files, self._parts.reader)
         self.figures = BlockFigures(
             pending_bytes=lambda: self.engine.pending_bytes,

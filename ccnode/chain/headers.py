@@ -111,6 +111,8 @@ class HeaderChain:
         self._subscribers: list[Callable[[TipChanged], None]] = []
         self.on_marks: Callable[[Sequence[bytes]], object] = lambda _marks: None
         """Given all invalid marks, as `load` wants them, whenever they change: to be stored. It must not block."""
+        self.is_importing: Callable[[], bool] = lambda: False
+        """Whether blocks are being read from files."""
         self._separate = False
         self._was_validated: Callable[[int], bool] = lambda _n: True
         bits, time = self._parse(self._start).bits, self._parse(self._start).time
@@ -299,8 +301,10 @@ class HeaderChain:
     def is_ibd(self, now: float | None = None) -> bool:
         """Whether the node is still catching up at wall time ``now``: by default the clock's.
 
-        Once it is not, it never is again.
+        Once it is not, it never is again; but as long as blocks are read from files, it is in any case.
         """
+        if self.is_importing():
+            return True
         if self._was_in_ibd:
             now = self._clock.now() if now is None else now
             tip = self.index.tip

@@ -435,6 +435,16 @@ def test_initial_block_download_ends_once():
     assert not chain.is_ibd(recent + 10 * age)
 
 
+def test_a_node_that_reads_blocks_from_files_is_not_up_to_date():
+    chain, _, _ = regtest()
+    chain.accept([child(chain, time=NOW)])
+    importing = [True]
+    chain.is_importing = importing.pop
+    assert chain.is_ibd()
+    chain.is_importing = lambda: False
+    assert not chain.is_ibd()
+
+
 def test_max_tip_age():
     chain = HeaderChain(REGTEST, MemoryStore(), FakeClock(NOW), max_tip_age=NOW - chain_time())
     chain.load()
