@@ -20,6 +20,7 @@ def test_another_block_in_its_place_is_a_fault(tmp_path: Path) -> None:
         room.submit(raw)
     reader = reader_of(room)
     assert reader.wait_read(room.entry(maker.hash)) == maker.blocks[-1]
+    room.state.bodies.wait_write_out()
     position = room.state.table.data_position(room.entry(maker.hash))
     assert position is not None
     path = room.files.blocks_path(position.file)
