@@ -132,12 +132,11 @@ class Chainstate:
         form = self._params.header_format
         if len(raw) < form.size:
             return None
-        batch = self.chain.check_batch([raw[: form.size]])
-        if batch.verdict is not None:
-            return BlockResult(None, False, BlockVerdict(batch.verdict.result, batch.verdict.reason))
-        n = self._index.find(batch.hashes[0])
+        header = raw[: form.size]
+        n = self._index.find(form.hash(header))
         if n is None:
-            return None
+            refused = self.chain.check_batch([header]).verdict
+            return None if refused is None else BlockResult(None, False, BlockVerdict(refused.result, refused.reason))
         if self._index.is_invalid(n):
             return BlockResult(n, False, BlockVerdict(ValidationResult.CACHED_INVALID, "duplicate-invalid"))
         return None if self._is_wanted(n, requested) else BlockResult(n, False)
@@ -221,7 +220,10 @@ class Chainstate:
 
     def _accept_header(self, prepared: PreparedBlock, min_pow_checked: bool) -> tuple[int | None, BlockVerdict | None]:
         block = prepared.block
-        if not min_pow_checked and self._index.find(block.hash) is None:
+        n = self._index.find(block.hash)
+        if n is not None and not self._index.is_invalid(n):
+            return n, None
+        if not min_pow_checked and n is None:
             parent = self._index.find(self._params.header_format.parse(block.header).prev)
             if parent is not None and not self._index.is_invalid(parent):
                 return None, BlockVerdict(ValidationResult.HEADER_LOW_WORK, "too-little-chainwork")

@@ -97,8 +97,10 @@ class Loaded:
 def prepare(kernel: Kernel, transaction: int, coins: Sequence[bytes], flags: int) -> Prepared:
     """What verifies the inputs of ``transaction`` under ``flags``. The caller destroys the data."""
     flags &= ALL_SCRIPT_FLAGS
-    if flags & _TAPROOT and any(
-        len(coin) == _P2TR_SIZE and coin.startswith(_P2TR_START, SCRIPT_OFFSET) for coin in coins
+    if (
+        flags & _TAPROOT
+        and _P2TR_SIZE in map(len, coins)
+        and any(len(coin) == _P2TR_SIZE and coin.startswith(_P2TR_START, SCRIPT_OFFSET) for coin in coins)
     ):
         return Prepared(_precompute_with_outputs(kernel, transaction, coins), flags)
     data = kernel.precomputed_create(transaction, None, 0) if len(coins) > 1 else None
@@ -144,14 +146,20 @@ def _verify_inputs(kernel: Kernel, transaction: int, prepared: Prepared, span: S
     coins, value_of = span.coins, _VALUE.unpack_from
     status = ctypes.c_ubyte()
     where = ctypes.addressof(status)
+    script = handle = None
+    failed = None
     for index in range(span.first, span.end):
         coin = coins[index]
-        script = coin[SCRIPT_OFFSET:]
-        handle = create(script, len(script))
-        verified = verify(handle, *value_of(coin), transaction, data, index, flags, where)
+        if coin[SCRIPT_OFFSET:] != script:  # many transactions spend several coins of one script
+            if handle is not None:
+                destroy(handle)
+            script = coin[SCRIPT_OFFSET:]
+            handle = create(script, len(script))
+        if not verify(handle, *value_of(coin), transaction, data, index, flags, where):
+            failed = index
+            break
+    if handle is not None:
         destroy(handle)
-        if not verified:
-            if status.value:
-                raise ValueError(f"the library refuses to judge by script flags {flags:#x}: status {status.value}")
-            return index
-    return None
+    if status.value:
+        raise ValueError(f"the library refuses to judge by script flags {flags:#x}: status {status.value}")
+    return failed
