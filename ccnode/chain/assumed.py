@@ -22,15 +22,10 @@ def scripts_assumed_valid(params: ChainParams, index: HeaderIndex, n: int) -> bo
         return False
     assumed = index.find(params.assumevalid)
     best = index.best_header
-    if assumed is None or not (_extends(index, assumed, n) and _extends(index, best, n)):
+    if assumed is None or not (index.extends(assumed, n) and index.extends(best, n)):
         return False
     work = index.chain_work(best)
     if work < params.minimum_chain_work:
         return False
     above = (work - index.chain_work(n)) * params.spacing // block_proof(index.bits(best))
     return above > BURIED_SECONDS
-
-
-def _extends(index: HeaderIndex, n: int, ancestor: int) -> bool:
-    height = index.height(ancestor)
-    return height <= index.height(n) and index.ancestor(n, height) == ancestor

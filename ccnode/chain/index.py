@@ -163,6 +163,11 @@ class HeaderIndex:
         assert entry is not None
         return entry
 
+    def extends(self, n: int, ancestor: int) -> bool:
+        """Whether ``ancestor`` is ``n`` or an ancestor of it."""
+        height = self.height(ancestor)
+        return height <= self.height(n) and self.ancestor(n, height) == ancestor
+
     def fork_point(self, a: int, b: int) -> int:
         """The last common ancestor."""
         if self._in_best(a):
@@ -279,7 +284,7 @@ class HeaderIndex:
 
     def is_invalid(self, n: int) -> bool:
         """Whether the entry or an ancestor of it is marked invalid."""
-        return any(self._descends(n, mark) for mark in self._invalid)
+        return any(self.extends(n, mark) for mark in self._invalid)
 
     def invalid_marks(self) -> list[bytes]:
         """Hashes of the entries that are marked themselves, oldest first."""
@@ -294,7 +299,7 @@ class HeaderIndex:
 
     def reconsider(self, n: int) -> TipChanged | None:
         """Take back the marks on an entry, its ancestors and its descendants."""
-        self._invalid = {m for m in self._invalid if not (self._descends(n, m) or self._descends(m, n))}
+        self._invalid = {m for m in self._invalid if not (self.extends(n, m) or self.extends(m, n))}
         return self._reselect()
 
     def prefer(self, n: int) -> TipChanged | None:
@@ -326,7 +331,7 @@ class HeaderIndex:
     def _last_valid(self, n: int) -> int:
         """The last entry on the branch of ``n`` that is not invalid."""
         for mark in self._invalid:
-            if self._descends(n, mark):
+            if self.extends(n, mark):
                 n = self._runs.parent(mark) or 0
         return n
 
@@ -337,11 +342,6 @@ class HeaderIndex:
         disconnected, connected = self.branch(fork, old), self.branch(fork, n)
         chain.replace(self.height(fork), connected)
         return TipChanged(old, n, fork, disconnected, connected)
-
-    def _descends(self, n: int, ancestor: int) -> bool:
-        """Whether ``ancestor`` is ``n`` or an ancestor of it."""
-        height = self.height(ancestor)
-        return height <= self.height(n) and self.ancestor(n, height) == ancestor
 
     def _last_in_best(self, n: int) -> int:
         """The last entry of the best header's chain on the branch of ``n``."""

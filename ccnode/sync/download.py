@@ -242,7 +242,7 @@ class BlockDownload:
         index = self._index
         fork = index.fork_point(best, index.tip)
         common = state.common
-        if common is None or index.chain_work(fork) > index.chain_work(common) or not self._is_ancestor(common, best):
+        if common is None or index.chain_work(fork) > index.chain_work(common) or not index.extends(best, common):
             common = fork
         height, best_height = index.height(common), index.height(best)
         while height < best_height:
@@ -257,13 +257,9 @@ class BlockDownload:
     def _walked(self, state: DownloadPeer, best: int, common: int) -> int:
         """Where to go on looking for blocks to ask for."""
         walked = state.walked
-        if walked is None or state.walked_at != self.in_flight.given_up or not self._is_ancestor(walked, best):
+        if walked is None or state.walked_at != self.in_flight.given_up or not self._index.extends(best, walked):
             return common
         return walked if self._index.height(walked) > self._index.height(common) else common
-
-    def _is_ancestor(self, entry: int, descendant: int) -> bool:
-        height = self._index.height(entry)
-        return height <= self._index.height(descendant) and self._index.ancestor(descendant, height) == entry
 
     def _lacks(self, entry: int) -> bool:
         """We neither have the block, nor is it on its way. A pruned block of our chain is not lacking."""

@@ -101,12 +101,5 @@ class HeaderServer:
         return Headers.build(headers, params.header_format.size, params.headers_carry_tx_count)
 
     def _peer_has(self, state: SyncPeer, entry: int) -> bool:
-        height = self._index.height(entry)
-        for known in (state.best_known, state.best_sent):
-            if (
-                known is not None
-                and self._index.height(known) >= height
-                and self._index.ancestor(known, height) == entry
-            ):
-                return True
-        return False
+        known = (state.best_known, state.best_sent)
+        return any(each is not None and self._index.extends(each, entry) for each in known)
