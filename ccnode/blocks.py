@@ -3,7 +3,6 @@
 A node that knows headers only never imports this, nor the libraries that come with it.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from ccnode.engine.open import MEBIBYTE, BlockOptions, open_blocks
 from ccnode.errors import CcnodeError
 from ccnode.options import Config
 from ccnode.peers.misbehaviour import Misbehaviour
-from ccnode.preflight import check_space
+from ccnode.preflight import check_space, folder_size
 from ccnode.storage.block_files import FAST_PRUNE_FILE_SIZE, MAX_FILE_SIZE
 from ccnode.sync.download import Submitted
 from ccnode.sync.serve_blocks import ServingRules
@@ -62,7 +61,7 @@ class BlockSide:
         self.figures = BlockFigures(
             pending_bytes=lambda: self.engine.pending_bytes,
             coins_cache_bytes=lambda: self.engine.state.coins.usage,
-            blocks_disk_bytes=self._blocks_size,
+            blocks_disk_bytes=self._parts.files.usage,
             coins_disk_bytes=self._coins_size,
         )
         self.figures.listen(self.engine.state)
@@ -114,7 +113,7 @@ class BlockSide:
             chain_worker=parts.worker,
             file_worker=parts.reader,
             cache_bytes=self._config.dbcache * MEBIBYTE,
-            disk_usage=self._blocks_size,
+            disk_usage=parts.files.usage,
             coins_disk_usage=self._coins_size,
             fetch=fetch,
             prune_target=parts.prune_target,
@@ -122,11 +121,8 @@ class BlockSide:
             filters=self._filters,
         )
 
-    def _blocks_size(self) -> int:
-        return sum(info.size + info.undo_size for info in self._parts.files.infos if not info.pruned)
-
     def _coins_size(self) -> int:
-        return _folder_size(self._folder / "chainstate")
+        return folder_size(self._folder / "chainstate")
 
     @property
     def is_writing(self) -> bool:
@@ -179,7 +175,3 @@ class Intake:
 
     def on_block_checked(self, callback: Callable[[bytes, BlockVerdict | None, int | None], None]) -> None:
         self._engine.state.on_block_checked(callback)
-
-
-def _folder_size(folder: Path) -> int:
-    return sum(entry.stat().st_blocks * 512 for entry in os.scandir(folder))

@@ -49,9 +49,17 @@ class SpacePlan:
         return self.needed <= self.free
 
 
+def folder_size(folder: Path) -> int:
+    """Bytes on the disk below ``folder``, 0 if there is none. Sparse files count with what they take."""
+    try:
+        return sum(entry.stat().st_blocks * 512 for entry in os.scandir(folder) if entry.is_file())
+    except FileNotFoundError:
+        return 0
+
+
 def plan_space(config: Config, params: ChainParams, folder: Path) -> SpacePlan:
     """What the chain's blocks and coins will take below ``folder``, and what is free there."""
-    used_blocks, used_coins = _size(folder / "blocks"), _size(folder / "chainstate")
+    used_blocks, used_coins = folder_size(folder / "blocks"), folder_size(folder / "chainstate")
     known = config.minimumchainwork is None
     blocks, coins = (params.assumed_blocks_gb * GB, params.assumed_coins_gb * GB) if known else (0, 0)
     coins = max(0, coins - used_coins)
@@ -98,14 +106,6 @@ def check_space(config: Config, params: ChainParams, folder: Path) -> None:
             ExitStatus.DATADIR,
         )
     log.warning("Disk space for %s may not accommodate the block files. %s.", folder, ways)
-
-
-def _size(folder: Path) -> int:
-    """Bytes on the disk below ``folder``, 0 if there is none. Sparse files count with what they take."""
-    try:
-        return sum(entry.stat().st_blocks * 512 for entry in os.scandir(folder) if entry.is_file())
-    except FileNotFoundError:
-        return 0
 
 
 def _text(count: int) -> str:

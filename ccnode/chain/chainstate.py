@@ -30,6 +30,7 @@ from ccnode.chain.candidates import Candidates
 from ccnode.chain.coins import CoinsCache, make_coin
 from ccnode.chain.examination import wait_test_block, wait_verify_chain
 from ccnode.chain.headers import HeaderChain
+from ccnode.chain.params import MIN_BLOCKS_TO_KEEP
 from ccnode.chain.ports import SMALL_BLOCK, BlockStore, FilePosition, ScriptVerifier, Worker
 from ccnode.chain.preparation import PreparedBlock, prepare_block
 from ccnode.chain.signet import SIGNET_FLAGS, signet_solution
@@ -38,9 +39,6 @@ from ccnode.chain.verdict import BlockVerdict, ValidationResult
 from ccnode.wire.parsing import ParsedBlock
 
 log = logging.getLogger("ccnode.chain")
-
-MIN_BLOCKS_TO_KEEP: Final = 288
-"""Blocks that are never pruned, and how far ahead of the tip an unrequested one may be (``validation.h``)."""
 
 LOOK_AHEAD: Final = 32
 """Blocks of a branch that are connected before the best candidate is chosen again."""

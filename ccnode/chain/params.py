@@ -13,6 +13,10 @@ from typing import ClassVar
 from ccnode.chain.difficulty import DifficultyRule
 from ccnode.chain.formats import BITCOIN_FORMAT, HeaderFormat
 
+MIN_BLOCKS_TO_KEEP = 288
+"""Blocks up to the tip that no node with blocks deletes, and that it serves in any case (Core: ``validation.h``;
+BIP159: ``NODE_NETWORK_LIMITED``); also how far ahead of the tip a block is stored that nobody asked for."""
+
 ANY_VERSION = -(1 << 31)
 """The lowest version that a header can carry; before BIP34 no rule asked for more."""
 

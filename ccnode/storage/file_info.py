@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from struct import Struct
 
+from ccnode.chain.params import MIN_BLOCKS_TO_KEEP
 from ccnode.errors import StorageError
-
-MIN_BLOCKS_TO_KEEP = 288
-"""Blocks below the tip that are never deleted (Core's name; BIP159: ``NODE_NETWORK_LIMITED``)."""
 
 PRUNE_BUFFER = 17 << 20
 """Bytes by which files may grow between two looks: what Core allocates at a time for blocks and for undo data."""

@@ -28,6 +28,7 @@ from typing import ClassVar, Protocol
 
 from ccnode.chain.headers import HeaderChain
 from ccnode.chain.merkle_block import filter_block
+from ccnode.chain.params import MIN_BLOCKS_TO_KEEP
 from ccnode.chain.ports import Worker
 from ccnode.peers.peer import Peer
 from ccnode.peers.permissions import Permission
@@ -45,9 +46,6 @@ MAX_GETBLOCKS_INV = 500
 
 HISTORICAL_BLOCK_AGE = 7 * 24 * 60 * 60
 """Seconds behind the best header at which a block counts as old (``HISTORICAL_BLOCK_AGE``)."""
-
-MIN_BLOCKS_TO_KEEP = 288
-"""Blocks below the tip that a pruned node has in any case (``NODE_NETWORK_LIMITED_MIN_BLOCKS``)."""
 
 DEPTH_BUFFER = 2
 """Blocks below that which it still serves: the peer may not have heard of the last ones."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ccnode.chain.chainstate import MIN_BLOCKS_TO_KEEP
+from ccnode.chain.params import MIN_BLOCKS_TO_KEEP
 from ccnode.chain.verdict import ValidationResult
 from ccnode.errors import StorageError
 from tests.support.chain_maker import GENESIS_HASH, OP_TRUE, ChainMaker, outpoint, sha256d, transaction

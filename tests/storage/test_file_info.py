@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccnode.storage.file_info import MIN_BLOCKS_TO_KEEP, PRUNE_BUFFER, FileInfo, files_to_prune, files_up_to
+from ccnode.chain.params import MIN_BLOCKS_TO_KEEP
+from ccnode.storage.file_info import PRUNE_BUFFER, FileInfo, files_to_prune, files_up_to
 
 MB = 1 << 20
 

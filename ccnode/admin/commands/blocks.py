@@ -10,6 +10,7 @@ from ccnode.admin.commands.headers import HEADER_FIELDS, header_members
 from ccnode.admin.context import AdminContext
 from ccnode.admin.jsonrpc import Rows
 from ccnode.admin.registry import Arg, ArgType, command
+from ccnode.chain.params import MIN_BLOCKS_TO_KEEP
 from ccnode.chain.transaction_text import transaction_members
 from ccnode.errors import RpcError, StorageError
 from ccnode.network.hub import breathing
@@ -20,7 +21,6 @@ MONTH: Final = 30 * 24 * 60 * 60
 
 DEFAULT_CHECK_LEVEL: Final = 3
 DEFAULT_CHECK_BLOCKS: Final = 6
-MIN_BLOCKS_TO_KEEP: Final = 288
 FIRST_TIME: Final = 1_000_000_000
 """A number above this is a time and not a height (``pruneblockchain``)."""
 TIMESTAMP_WINDOW: Final = 2 * 60 * 60
