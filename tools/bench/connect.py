@@ -11,8 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gevent
-
 from ccnode.chain.block_rules import BlockContext
 from ccnode.chain.coins import CoinsCache
 from ccnode.chain.connect import Connected, connect_block
@@ -23,10 +21,11 @@ from ccnode.chain.script_flags import block_script_flags
 from ccnode.chain.undo import encode_undo
 from ccnode.clock import SystemClock
 from ccnode.engine.open import BlockOptions, OpenBlocks, open_blocks
+from ccnode.runner import SWITCH_INTERVAL
 from tests.support.chainstate import ImmediateWorker
 from tests.support.fakes import MemoryHeaderStore
-from tests.support.kernel import KernelChain
 from tests.support.spends import P2TR, P2WPKH, P2WSH_OP_TRUE
+from tools.bench.library import library_seconds, watched
 from tools.bench.process import scratch
 from tools.bench.report import Row, milliseconds, show, times
 from tools.bench.spending import spending_chain
@@ -35,8 +34,6 @@ KINDS = {"P2WPKH": P2WPKH, "P2TR": P2TR, "OP_TRUE": P2WSH_OP_TRUE}
 INPUTS, QUICK_INPUTS = 5_000, 200
 GOALS = {1: "at most 1.5x", 2: "at most 2.5x"}
 OP_TRUE_GOAL = "at most 4x"
-SWITCH_INTERVAL = 0.0005
-"""As in the node."""
 
 
 def opened(folder: Path, par: int) -> tuple[OpenBlocks, HeaderChain]:
@@ -51,43 +48,18 @@ def opened(folder: Path, par: int) -> tuple[OpenBlocks, HeaderChain]:
 
 def our_seconds(blocks: list[bytes], folder: Path, par: int) -> tuple[float, float]:
     """Wall seconds for the last block, and the longest that the hub was late meanwhile."""
-    late = 0.0
-
-    def watch() -> None:
-        nonlocal late
-        while True:
-            begun = time.perf_counter()
-            gevent.sleep(0.001)
-            late = max(late, time.perf_counter() - begun - 0.001)
-
     node, chain = opened(folder, par)
     for raw in blocks[:-1]:
         node.engine.wait_process(raw)
-    watcher = gevent.spawn(watch)
-    gevent.sleep(0.005)
-    late = 0.0
-    begun = time.perf_counter()
-    result, _checked = node.engine.wait_process(blocks[-1])
-    seconds = time.perf_counter() - begun
-    watcher.kill()
+    with watched() as lateness:
+        begun = time.perf_counter()
+        result, _checked = node.engine.wait_process(blocks[-1])
+        seconds = time.perf_counter() - begun
     height = chain.index.height(chain.index.tip)
     node.close()
     if height != len(blocks):
         raise RuntimeError(f"the block of the bench is refused: {result.verdict}")
-    return seconds, late
-
-
-def kernel_seconds(blocks: list[bytes], folder: Path, workers: int) -> float:
-    """Wall seconds of the library for the last block."""
-    with KernelChain(folder, worker_threads=workers) as chain:
-        for raw in blocks[:-1]:
-            chain.process(raw)
-        begun = time.perf_counter()
-        done = chain.process(blocks[-1])
-        seconds = time.perf_counter() - begun
-    if done.height != len(blocks):
-        raise RuntimeError(f"the block of the bench is refused: {done.verdict}")
-    return seconds
+    return seconds, lateness.worst
 
 
 def stage_rows(blocks: list[bytes], folder: Path) -> list[Row]:
@@ -132,7 +104,7 @@ def measure(name: str, script: bytes, inputs: int, turns: int, folder: Path) -> 
             seconds, late = our_seconds(blocks, folder / f"{name}{par}{turn}", par)
             ours.append(seconds)
             lags.append(late)
-            theirs.append(kernel_seconds(blocks, folder / f"{name}{par}{turn}kernel", par - 1))
+            theirs.append(library_seconds(blocks, folder / f"{name}{par}{turn}kernel", par - 1))
         ratios = [mine / its for mine, its in zip(ours, theirs, strict=True)]
         goal = OP_TRUE_GOAL if name == "OP_TRUE" else GOALS[par]
         rows.append(Row(f"{name}, par {par}", milliseconds(min(ours)), times(ratios), goal))

@@ -9,15 +9,14 @@ import sys
 import time
 from pathlib import Path
 
-import gevent
-
 from ccnode.chain.script_flags import ALL_SCRIPT_FLAGS
 from ccnode.kernel.library import load_kernel
 from ccnode.kernel.scripts import ScriptChecker
 from ccnode.kernel.verification import Loaded
+from ccnode.runner import SWITCH_INTERVAL
 from ccnode.wire.parsing import ParsedBlock
-from tests.support.kernel import KernelChain
 from tests.support.spends import OP_TRUE, P2PKH, P2TR, P2WPKH, block_of
+from tools.bench.library import library_seconds, watched
 from tools.bench.process import scratch
 from tools.bench.report import Row, milliseconds, show, times
 from tools.bench.spending import spending_chain
@@ -27,8 +26,6 @@ INPUTS, QUICK_INPUTS = 5_000, 200
 FLAGS = int(ALL_SCRIPT_FLAGS)
 GOALS = {"OP_TRUE": "at most 8x"}
 GOAL = "at most 1.3x"
-SWITCH_INTERVAL = 0.0005
-"""As in the node."""
 
 
 def floor_seconds(block: ParsedBlock, spent: list[list[bytes]]) -> float:
@@ -59,39 +56,14 @@ def floor_seconds(block: ParsedBlock, spent: list[list[bytes]]) -> float:
 def checker_seconds(block: ParsedBlock, spent: list[list[bytes]], par: int) -> tuple[float, float]:
     """Wall seconds of `ScriptChecker` on ``par`` threads, and the longest that the hub was late meanwhile."""
     checker = ScriptChecker(par)
-    late = 0.0
-
-    def watch() -> None:
-        nonlocal late
-        while True:
-            begun = time.perf_counter()
-            gevent.sleep(0.001)
-            late = max(late, time.perf_counter() - begun - 0.001)
-
-    watcher = gevent.spawn(watch)
-    gevent.sleep(0.005)
-    late = 0.0
-    begun = time.perf_counter()
-    failure = checker.wait_verify(block, spent, FLAGS)
-    seconds = time.perf_counter() - begun
-    watcher.kill()
+    with watched() as lateness:
+        begun = time.perf_counter()
+        failure = checker.wait_verify(block, spent, FLAGS)
+        seconds = time.perf_counter() - begun
     checker.close()
     if failure is not None:
         raise RuntimeError(f"the scripts of the bench do not verify: {failure}")
-    return seconds, late
-
-
-def process_seconds(blocks: list[bytes], folder: Path, workers: int) -> float:
-    """Wall seconds of the library for the last block."""
-    with KernelChain(folder, worker_threads=workers) as chain:
-        for raw in blocks[:-1]:
-            chain.process(raw)
-        begun = time.perf_counter()
-        done = chain.process(blocks[-1])
-        seconds = time.perf_counter() - begun
-    if done.height != len(blocks):
-        raise RuntimeError(f"the block of the bench is refused: {done.verdict}")
-    return seconds
+    return seconds, lateness.worst
 
 
 def measure(name: str, script: bytes, inputs: int, turns: int, folder: Path) -> list[Row]:
@@ -104,8 +76,8 @@ def measure(name: str, script: bytes, inputs: int, turns: int, folder: Path) -> 
         seconds, lag = checker_seconds(block, spent, 2)
         twos.append(seconds)
         lags.append(lag)
-        wholes.append(process_seconds(blocks, folder / f"{name}{turn}", 0))
-        helped.append(process_seconds(blocks, folder / f"{name}{turn}helped", 1))
+        wholes.append(library_seconds(blocks, folder / f"{name}{turn}", 0))
+        helped.append(library_seconds(blocks, folder / f"{name}{turn}helped", 1))
 
     def row(title: str, seconds: list[float], goal: str = "") -> Row:
         ratios = [each / floor for each, floor in zip(seconds, floors, strict=True)]
